@@ -1,0 +1,254 @@
+//! A dataset for reading: many shards as one list of rows, in a reproducible order.
+//!
+//! Rows are borrowed from memory-mapped shards: reading one copies and allocates nothing. The order
+//! of an epoch is a keyed permutation that is computed per row, so that any position can be sought
+//! in constant time, a run resumes from two numbers, and every number of ranks sees the same global
+//! sequence of rows.
+//!
+//! ```no_run
+//! # fn main() -> ultrapack::error::Result<()> {
+//! use ultrapack::dataset::{Dataset, Order};
+//! let dataset = Dataset::open("out/demo".as_ref())?;
+//! let order = Order::new(&dataset, 17, 0);
+//! for position in order.positions(0, 8, 0) {
+//!     let row = dataset.row(order.row(position))?;
+//!     let (tokens, cu_seqlens): (&[u32], &[i32]) = (row.tokens, row.cu_seqlens);
+//! #   let _ = (tokens, cu_seqlens);
+//! }
+//! # Ok(()) }
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use arrow::buffer::Buffer;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ipc::{CheckedFile, Geometry};
+use crate::pack::{Permutation, seed};
+use crate::sequence::{PositionMode, Sequence};
+use crate::shard::{Manifest, RowSlices, Rows, ShardInfo};
+
+/// An open dataset.
+#[derive(Debug)]
+pub struct Dataset {
+    manifest: Manifest,
+    shards: Vec<MappedShard>,
+}
+
+#[derive(Debug)]
+struct MappedShard {
+    path: PathBuf,
+    info: ShardInfo,
+    map: Buffer,
+    geometry: Geometry,
+    /// Decoded at first touch: pointers into the map, not copies.
+    batches: Vec<OnceLock<Rows>>,
+}
+
+impl Dataset {
+    /// Opens the dataset in `directory`: checks the manifest, and length, header and footer of every
+    /// shard. Token bytes are not read; `verify` does that.
+    ///
+    /// # Errors
+    /// There is no dataset, or a file is not the one that the manifest describes.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let manifest = Manifest::read(directory)?;
+        let shards = manifest
+            .shards
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| {
+                let info = manifest.shard_info(index);
+                let path = directory.join(&entry.name);
+                let file = CheckedFile::open(&path, "shard", |_| Ok(info.schema()))?;
+                if file.file().n_bytes() != entry.n_bytes {
+                    let found = file.file().n_bytes();
+                    return Err(file.damaged(format!("{found} bytes instead of {}", entry.n_bytes)));
+                }
+                if format!("{:016x}", file.frame_xxh3()?) != entry.frame_xxh3 {
+                    return Err(file.damaged("its header or footer was changed after writing"));
+                }
+                if file.n_batches() as u64 != entry.n_rows.div_ceil(u64::from(manifest.rows_per_batch)) {
+                    return Err(file.damaged(format!(
+                        "{} batches do not hold {} rows",
+                        file.n_batches(),
+                        entry.n_rows
+                    )));
+                }
+                let (map, geometry, path) = file.map()?;
+                let batches = std::iter::repeat_with(OnceLock::new)
+                    .take(geometry.n_batches())
+                    .collect();
+                Ok(MappedShard {
+                    path,
+                    info,
+                    map,
+                    geometry,
+                    batches,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { manifest, shards })
+    }
+
+    /// What the dataset is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Number of rows (sequences).
+    pub fn len(&self) -> u64 {
+        self.manifest.n_rows()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row `row`, borrowed from the map. After the first row of a batch of rows, no allocation.
+    ///
+    /// # Errors
+    /// The batch that holds it is damaged.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: u64) -> Result<RowSlices<'_>> {
+        assert!(row < self.len(), "row {row} of {}", self.len());
+        let shard = &self.shards[(row / self.manifest.rows_per_shard) as usize];
+        let row = (row % self.manifest.rows_per_shard) as usize;
+        let rows_per_batch = self.manifest.rows_per_batch as usize;
+        let batch = row / rows_per_batch;
+        let rows = match shard.batches[batch].get() {
+            Some(rows) => rows,
+            None => shard.load(batch)?,
+        };
+        Ok(rows.row(row % rows_per_batch))
+    }
+
+    /// The segments of row `row`, from which segment ids, position ids and the attention rule derive.
+    ///
+    /// # Errors
+    /// The batch that holds it is damaged.
+    pub fn sequence(&self, row: u64) -> Result<Sequence> {
+        let slices = self.row(row)?;
+        Sequence::try_new(
+            slices.segments(),
+            self.manifest.seq_len,
+            self.manifest.align,
+            slices.attention(),
+        )
+    }
+
+    /// What position ids count in this dataset.
+    pub fn position_mode(&self) -> PositionMode {
+        self.manifest.position_mode
+    }
+}
+
+impl MappedShard {
+    /// Decodes a batch and checks its boundary columns.
+    fn load(&self, batch: usize) -> Result<&Rows> {
+        let damaged = |m: String| Error::damaged("shard", &self.path, format!("batch {batch}: {m}"));
+        let decoded = self.geometry.decode_mapped(batch, &self.map).map_err(damaged)?;
+        let rows = Rows::try_new(&decoded, &self.info).map_err(damaged)?;
+        let full = self.info.rows_per_batch as usize;
+        let last = batch + 1 == self.batches.len();
+        if rows.is_empty() || rows.len() > full || (!last && rows.len() != full) {
+            return Err(damaged(format!("it holds {} rows", rows.len())));
+        }
+        Ok(self.batches[batch].get_or_init(|| rows))
+    }
+}
+
+/// The order of one epoch.
+///
+/// Rows are permuted in units of the manifest's `batch_rows`, so that the batches that `balance`
+/// made equal in cost stay together; the incomplete last batch, if any, stays last.
+#[derive(Debug, Clone)]
+pub struct Order {
+    n_rows: u64,
+    batch_rows: u64,
+    batches: Permutation,
+}
+
+/// Where a run is: enough to go on exactly, on any number of ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// The epoch.
+    pub epoch: u64,
+    /// Global position in the epoch: rows already used by all ranks together.
+    pub position: u64,
+}
+
+impl Order {
+    /// The order of `epoch` under `seed`.
+    pub fn new(dataset: &Dataset, seed: u64, epoch: u64) -> Self {
+        Self::of(dataset.len(), dataset.manifest.batch_rows, seed, epoch)
+    }
+
+    /// The order of `n_rows` rows in units of `batch_rows`.
+    pub fn of(n_rows: u64, batch_rows: u64, seed: u64, epoch: u64) -> Self {
+        let key = seed::derive(seed, "epoch", epoch);
+        Self {
+            n_rows,
+            batch_rows,
+            batches: Permutation::new(n_rows / batch_rows, key),
+        }
+    }
+
+    /// The row at a global position. Constant time.
+    ///
+    /// # Panics
+    /// If `position` is not below the number of rows.
+    pub fn row(&self, position: u64) -> u64 {
+        assert!(position < self.n_rows, "position {position} of {}", self.n_rows);
+        let batch = position / self.batch_rows;
+        if batch == self.n_rows / self.batch_rows {
+            return position;
+        }
+        self.batches.get(batch) * self.batch_rows + position % self.batch_rows
+    }
+
+    /// Global positions of `rank` out of `world` from `position` on: `position` ≡ `rank` mod `world`.
+    pub fn positions(&self, position: u64, world: u64, rank: u64) -> impl Iterator<Item = u64> + use<> {
+        let first = position + (rank + world - position % world) % world;
+        (first..self.n_rows).step_by(world as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn an_epoch_visits_every_row_once_and_any_number_of_ranks_shares_it(
+            n_rows in 0u64..300, batch_rows in 1u64..9, seed in any::<u64>(), world in 1u64..9, from in 0u64..300,
+        ) {
+            let order = Order::of(n_rows, batch_rows, seed, 3);
+            let rows: BTreeSet<u64> = (0..n_rows).map(|p| order.row(p)).collect();
+            prop_assert_eq!(rows, (0..n_rows).collect::<BTreeSet<_>>());
+            let mut shared: Vec<u64> = (0..world).flat_map(|rank| order.positions(from, world, rank)).collect();
+            shared.sort_unstable();
+            prop_assert_eq!(shared, (from..n_rows.max(from)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn rows_of_a_batch_stay_together(n in 1u64..40, batch_rows in 1u64..9, seed in any::<u64>()) {
+            let order = Order::of(n * batch_rows, batch_rows, seed, 0);
+            for batch in 0..n {
+                let first = order.row(batch * batch_rows);
+                prop_assert_eq!(first % batch_rows, 0);
+                for i in 0..batch_rows {
+                    prop_assert_eq!(order.row(batch * batch_rows + i), first + i);
+                }
+            }
+        }
+    }
+}
