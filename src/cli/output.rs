@@ -1,0 +1,208 @@
+//! What is printed where: results on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::Display;
+use crate::error::{Error, Result, shown_text};
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Decides what is shown.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    json: bool,
+    quiet: bool,
+    color: bool,
+    terminal: bool,
+}
+
+impl Printer {
+    pub(super) fn new(display: &Display) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let choice = match display.color {
+            Color::Auto => anstream::AutoStream::choice(&std::io::stderr()),
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        let color = !matches!(choice, anstream::ColorChoice::Never);
+        Self {
+            json: display.json,
+            quiet: display.quiet,
+            color,
+            terminal,
+        }
+    }
+
+    /// Whether results are JSON.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether errors may be coloured.
+    pub fn color(&self) -> bool {
+        self.color
+    }
+
+    /// Whether a live progress line can be drawn.
+    pub fn live(&self) -> bool {
+        self.terminal && !self.quiet
+    }
+
+    /// Whether anything but errors is wanted.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// A line of information.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            anstream::eprintln!("{text}");
+        }
+    }
+
+    /// A warning.
+    pub fn warning(&self, text: &str) {
+        if !self.quiet {
+            let style = AnsiColor::Yellow.on_default().bold();
+            anstream::eprintln!("{style}warning{style:#}: {text}");
+        }
+    }
+
+    /// An error, with its hint on a line of its own.
+    pub fn error(&self, error: &Error) {
+        if let Error::Recipe { report, .. } = error {
+            anstream::eprint!("{report}");
+            return;
+        }
+        let style = AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{style}error{style:#}: {error}");
+    }
+
+    /// The result as JSON on standard output.
+    ///
+    /// # Errors
+    /// Standard output cannot be written; a closed pipe is not an error.
+    pub fn json_result(&self, kind: &str, value: &impl Serialize) -> Result<()> {
+        let document = serde_json::json!({ "schema": format!("ultrapack/{kind}/1"), kind: value });
+        self.result(&format!(
+            "{}\n",
+            serde_json::to_string_pretty(&document).expect("plain data")
+        ))
+    }
+
+    /// The result as text on standard output.
+    ///
+    /// # Errors
+    /// Standard output cannot be written; a closed pipe is not an error.
+    pub fn result(&self, text: &str) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::io("write", "standard output")(e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bold, for headings inside results.
+pub fn bold(text: &str) -> String {
+    let style = Style::new().bold();
+    format!("{style}{text}{style:#}")
+}
+
+/// A table without lines: first column left, the others right.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| shown_text(cell)));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+        .lines()
+        .map(|line| format!(" {}\n", line.trim_end()))
+        .collect()
+}
+
+/// `1234567` as `1,234,567`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes in the nearest decimal unit.
+pub fn bytes(n: u64) -> String {
+    scaled(n as f64, &["B", "kB", "MB", "GB", "TB", "PB"])
+}
+
+/// A count in the nearest decimal unit.
+pub fn short(n: u64) -> String {
+    scaled(n as f64, &["", "K", "M", "B", "T"]).trim_end().to_owned()
+}
+
+fn scaled(mut value: f64, units: &[&str]) -> String {
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{value:.0} {}", units[0]),
+        _ if value < 10.0 => format!("{value:.2} {}", units[unit]),
+        _ if value < 100.0 => format!("{value:.1} {}", units[unit]),
+        _ => format!("{value:.0} {}", units[unit]),
+    }
+}
+
+/// Seconds as `1 h 02 min`, `3 min 04 s` or `5.6 s`.
+pub fn duration(secs: f64) -> String {
+    let whole = secs.round() as u64;
+    match whole {
+        0..=59 => format!("{secs:.1} s"),
+        60..=3599 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// A share as a percentage with two decimals.
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(12), "12");
+        assert_eq!(bytes(1_500_000), "1.50 MB");
+        assert_eq!(short(999), "999");
+        assert_eq!(duration(3723.0), "1 h 02 min");
+        assert_eq!(duration(5.61), "5.6 s");
+    }
+}

@@ -1,0 +1,166 @@
+//! The live progress line, or a plain line every 30 seconds where there is no terminal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output::{self, Printer};
+use crate::build::{Monitor, Stage};
+
+const TICK: Duration = Duration::from_millis(100);
+const LOG_EVERY: Duration = Duration::from_secs(30);
+/// Before this, an estimate of the remaining time says nothing.
+const ETA_AFTER: Duration = Duration::from_secs(3);
+
+/// Shows a monitor until it is dropped.
+pub struct Progress {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Starts the display.
+    pub fn start(monitor: &Arc<Monitor>, printer: &Printer) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        if printer.quiet() {
+            return Self { stop, thread: None };
+        }
+        let (monitor, stopped, live) = (Arc::clone(monitor), Arc::clone(&stop), printer.live());
+        let thread = std::thread::spawn(move || show(&monitor, &stopped, live));
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            thread.join().ok();
+        }
+    }
+}
+
+fn show(monitor: &Monitor, stop: &AtomicBool, live: bool) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
+    let mut speed = Speed::new();
+    let mut logged = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::park_timeout(TICK);
+        speed.sample(monitor);
+        if live {
+            bar.set_message(line(monitor, &speed));
+            bar.tick();
+        } else if logged.elapsed() >= LOG_EVERY {
+            anstream::eprintln!("{}", line(monitor, &speed));
+            logged = Instant::now();
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// Bytes per second of the current stage, smoothed over about ten seconds.
+struct Speed {
+    stage: Stage,
+    since: Instant,
+    last: (Instant, u64),
+    bytes_per_sec: f64,
+}
+
+impl Speed {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            stage: Stage::Prepare,
+            since: now,
+            last: (now, 0),
+            bytes_per_sec: 0.0,
+        }
+    }
+
+    fn sample(&mut self, monitor: &Monitor) {
+        let now = Instant::now();
+        let stage = monitor.stage();
+        let bytes = monitor.input_bytes.load(Ordering::Relaxed);
+        if stage != self.stage || bytes < self.last.1 {
+            *self = Self {
+                stage,
+                since: now,
+                last: (now, bytes),
+                bytes_per_sec: 0.0,
+            };
+            return;
+        }
+        let secs = now.duration_since(self.last.0).as_secs_f64();
+        if secs < 0.05 {
+            return;
+        }
+        let rate = (bytes - self.last.1) as f64 / secs;
+        let weight = 1.0 - (-secs / 10.0).exp();
+        let first = self.bytes_per_sec == 0.0;
+        self.bytes_per_sec = if first {
+            rate
+        } else {
+            self.bytes_per_sec + weight * (rate - self.bytes_per_sec)
+        };
+        self.last = (now, bytes);
+    }
+
+    fn eta(&self, remaining: u64) -> Option<String> {
+        let known = self.since.elapsed() >= ETA_AFTER && self.bytes_per_sec > 0.0;
+        known.then(|| output::duration(remaining as f64 / self.bytes_per_sec))
+    }
+}
+
+fn line(monitor: &Monitor, speed: &Speed) -> String {
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (passed, total) = (get(&monitor.input_bytes), get(&monitor.input_total));
+    let mut parts = vec![match monitor.stage() {
+        Stage::Prepare => "preparing".to_owned(),
+        Stage::Hash => format!(
+            "identifying {} of {}",
+            output::bytes(passed),
+            output::bytes(total)
+        ),
+        Stage::Tokenize => format!(
+            "tokenizing {} of {} · {} documents · {} tokens",
+            output::bytes(passed),
+            output::bytes(total),
+            output::count(get(&monitor.documents)),
+            output::short(get(&monitor.tokens)),
+        ),
+        Stage::Plan => format!("planning {} documents", output::count(get(&monitor.documents))),
+        Stage::Shards => format!(
+            "writing shard {}/{} · sequence {}/{}",
+            (get(&monitor.shards) + 1).min(get(&monitor.shards_total)),
+            get(&monitor.shards_total),
+            output::count(get(&monitor.rows)),
+            output::count(get(&monitor.rows_total)),
+        ),
+        Stage::Done => "done".to_owned(),
+    }];
+    if matches!(monitor.stage(), Stage::Hash | Stage::Tokenize) && speed.bytes_per_sec > 0.0 {
+        parts.push(format!("{:.1} MB/s", speed.bytes_per_sec / 1e6));
+        parts.extend(
+            speed
+                .eta(total.saturating_sub(passed))
+                .map(|eta| format!("{eta} left")),
+        );
+    }
+    parts.extend(resident_bytes().map(|rss| format!("{} memory", output::bytes(rss))));
+    parts.join(" · ")
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

@@ -1,0 +1,31 @@
+//! `ultrapack schema recipe|manifest`.
+
+use super::output::Printer;
+use crate::error::Result;
+use crate::{recipe, shard};
+
+#[derive(Debug, clap::Args)]
+pub struct SchemaArguments {
+    /// Which schema.
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Of {
+    /// The recipe, for editors.
+    Recipe,
+    /// The manifest, for readers.
+    Manifest,
+}
+
+pub fn run(arguments: &SchemaArguments, printer: &Printer) -> Result<()> {
+    let schema = match arguments.of {
+        Of::Recipe => recipe::schema(),
+        Of::Manifest => shard::manifest_schema(),
+    };
+    printer.result(&format!(
+        "{}\n",
+        serde_json::to_string_pretty(&schema).expect("plain data")
+    ))
+}
