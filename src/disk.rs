@@ -22,7 +22,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Opens `path.tmp` for writing; an unfinished one from before is overwritten.
+    /// Opens `path.tmp` for writing; an unfinished one from before is replaced.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -30,6 +30,8 @@ impl AtomicFile {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(TEMPORARY);
         let temporary = PathBuf::from(temporary);
+        // One from before may be read-only already, and could not be opened for writing.
+        remove_if_there(&temporary)?;
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         Ok(Self {
             file: BufWriter::with_capacity(1 << 18, file),
@@ -257,18 +259,35 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Removes what an interrupted run left behind: files that end in [`TEMPORARY`].
+/// Removes what an interrupted run left behind: files and directories that end in [`TEMPORARY`].
 ///
 /// # Errors
 /// The operating system refuses.
 pub fn remove_temporaries(directory: &Path) -> Result<()> {
     for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
-        let path = entry.map_err(Error::io("list", directory))?.path();
-        if path.to_string_lossy().ends_with(TEMPORARY) {
-            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        let entry = entry.map_err(Error::io("list", directory))?;
+        let path = entry.path();
+        if !path.to_string_lossy().ends_with(TEMPORARY) {
+            continue;
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+        } else {
+            remove_if_there(&path)?;
         }
     }
     Ok(())
+}
+
+/// Removes a file; that it is not there is no error.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -26,3 +26,8 @@ pub mod shard;
 pub mod source;
 pub mod store;
 pub mod tokenize;
+
+/// The Rust examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

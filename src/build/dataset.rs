@@ -76,24 +76,17 @@ pub(super) fn refuse_other_build(
         Some(Error::Conflict { .. } | Error::Damaged { .. }) => {
             // The manifest goes first: from then on the directory is no dataset.
             for name in [MANIFEST, JOURNAL] {
-                remove(&directory.join(name))?;
+                disk::remove_if_there(&directory.join(name))?;
             }
             for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
                 let name = entry.map_err(Error::io("list", directory))?.file_name();
                 if name.to_str().is_some_and(|n| is_ours(n) && n != LOCK) {
-                    remove(&directory.join(name))?;
+                    disk::remove_if_there(&directory.join(name))?;
                 }
             }
             Ok(())
         }
         Some(other) => Err(other),
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
-        _ => Ok(()),
     }
 }
 
@@ -105,7 +98,10 @@ pub(super) fn write_dataset(
     clock: &mut Clock<'_>,
 ) -> Result<(Manifest, bool)> {
     if directory.join(MANIFEST).exists() {
-        // It is for this recipe and these inputs: that was checked before tokenizing.
+        // It is for this recipe and these inputs: that was checked before tokenizing. A run that was
+        // killed behind its manifest leaves these.
+        disk::remove_if_there(&directory.join(JOURNAL))?;
+        disk::remove_temporaries(directory)?;
         return Ok((Manifest::read(directory)?, true));
     }
     let corpora = context.corpora;
@@ -167,7 +163,7 @@ pub(super) fn write_dataset(
     let (manifest, bytes) = manifest.seal();
     context.monitor.check()?;
     disk::write_atomic(&directory.join(MANIFEST), &bytes)?;
-    remove(&directory.join(JOURNAL))?;
+    disk::remove_if_there(&directory.join(JOURNAL))?;
     Ok((manifest, false))
 }
 

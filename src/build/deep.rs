@@ -13,11 +13,12 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::monitor::Monitor;
 use super::pack::{Corpora, tokenize};
 use crate::dataset::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pack::{self, Rules, seed};
 use crate::recipe::{self, LoadedRecipe};
-use crate::shard::{Manifest, PlanFile, Report};
+use crate::shard::{MANIFEST, Manifest, PlanFile, Report};
 use crate::source::{Position, read_record};
+use crate::store::STORE_VERSION;
 
 /// What a deep check needs besides the dataset.
 #[derive(Debug, Clone)]
@@ -32,7 +33,8 @@ pub struct DeepOptions {
     pub n_documents: u64,
 }
 
-/// Adds what a deep check finds to `report`; the other levels have passed.
+/// Adds what a deep check finds to `report`; the other levels have passed. Returns how many documents
+/// were tokenized again.
 ///
 /// # Errors
 /// The recipe is not the dataset's, sources are missing, or the operating system refuses.
@@ -41,11 +43,17 @@ pub fn verify_deep(
     options: &DeepOptions,
     monitor: &Monitor,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<u64> {
     let manifest = Manifest::read(&options.directory)?;
     let differences = recipe::difference(&manifest.recipe, &recipe::meaning(&loaded.recipe));
     if !differences.is_empty() {
-        return Err(super::journal::conflict(&options.directory, &differences));
+        let list = differences.join("\n  ");
+        return Err(Error::Conflict {
+            path: options.directory.clone(),
+            message: format!(
+                "was made by another recipe:\n  {list}\nhint: pass the right one with `--recipe FILE`"
+            ),
+        });
     }
     let corpora = tokenize(loaded, &options.store, options.threads, monitor)?;
     for (entry, now) in manifest.inputs.iter().zip(&corpora.inputs) {
@@ -57,11 +65,15 @@ pub fn verify_deep(
             report.find("V012", &entry.name, message);
         }
     }
-    if report.findings.is_empty() {
-        plan_again(loaded, &manifest, &corpora, options, report)?;
-        tokenize_again(&manifest, &corpora, options, monitor, report)?;
+    if manifest.store.version != STORE_VERSION || manifest.store.units != corpora.store_units {
+        let message = "the units of the token store are not those of the sources";
+        report.find("V012", MANIFEST, message);
     }
-    Ok(())
+    if !report.findings.is_empty() {
+        return Ok(0);
+    }
+    plan_again(loaded, &manifest, &corpora, options, report)?;
+    tokenize_again(&manifest, &corpora, options, monitor, report)
 }
 
 fn plan_again(
@@ -76,7 +88,7 @@ fn plan_again(
     let mut rows = plan.rows(0, plan.n_rows());
     let mut row = 0u64;
     let mut first_difference = None;
-    pack::plan(&corpora.corpus, &rules, &mut |sequence| {
+    let summary = pack::plan(&corpora.corpus, &rules, &mut |sequence| {
         let same = match rows.next().transpose()? {
             Some(stored) => stored.segments == sequence.segments && stored.attention == sequence.attention,
             None => false,
@@ -95,6 +107,9 @@ fn plan_again(
             format!("planning again gives another row {at}"),
         );
     }
+    if summary.statistics != manifest.statistics {
+        report.find("V013", MANIFEST, "planning again gives other statistics");
+    }
     Ok(())
 }
 
@@ -112,7 +127,7 @@ fn tokenize_again(
     options: &DeepOptions,
     monitor: &Monitor,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<u64> {
     let n_documents = corpora.stored.n_documents();
     let wanted = options.n_documents.min(n_documents);
     let permutation = pack::Permutation::new(n_documents, seed::derive(0, "deep", 0));
@@ -139,7 +154,8 @@ fn tokenize_again(
         ids.insert(document, expected);
         monitor.documents.fetch_add(1, Ordering::Relaxed);
     }
-    compare_with_shards(&options.directory, manifest, &ids, report)
+    compare_with_shards(&options.directory, manifest, &ids, report)?;
+    Ok(wanted)
 }
 
 fn choose(corpora: &Corpora, numbers: &[u64]) -> Result<BTreeMap<u64, Chosen>> {

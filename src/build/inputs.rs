@@ -16,7 +16,7 @@ use crate::error::{Error, Place, Result};
 use crate::recipe::{LoadedRecipe, MetadataType};
 use crate::shard::InputEntry;
 use crate::source::{self, InputFile, Rules};
-use crate::store::{Store, Unit, UnitFile, units};
+use crate::store::{Store, Unit, UnitFile, UnitLock, units};
 use crate::tokenize::Tokenizer;
 
 /// One source of the recipe, ready to read.
@@ -118,7 +118,7 @@ pub fn identify(
             input_units.push(InputUnit { unit, files, address });
         }
     }
-    fingerprints.save()?;
+    fingerprints.save(store)?;
     Ok((input_units, entries))
 }
 
@@ -206,10 +206,11 @@ impl Fingerprints {
         Ok(blake3)
     }
 
-    fn save(self) -> Result<()> {
+    fn save(self, store: &Store) -> Result<()> {
         if !self.changed {
             return Ok(());
         }
+        let _lock = UnitLock::wait(store, "fingerprints")?;
         let text: String = self.known.values().map(records::line).collect();
         disk::write_atomic(&self.path, text.as_bytes())
     }

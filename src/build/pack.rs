@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::pack::{Corpus, Rules};
 use crate::recipe::{self, LoadedRecipe};
 use crate::shard::{InputEntry, Manifest, StoreUnit};
-use crate::store::Store;
+use crate::store::{Store, UnitLock};
 use crate::tokenize::Tokenizer;
 
 /// Where and how to pack.
@@ -143,8 +143,10 @@ pub fn pack(loaded: &LoadedRecipe, options: &Options, monitor: &Monitor) -> Resu
         text_bytes: monitor.text_bytes.load(Ordering::Relaxed),
         warnings: monitor.warnings(),
     };
-    for dataset in outcome.datasets.iter().filter(|d| !d.was_complete) {
-        run::write(&dataset.directory, loaded, options, &outcome)?;
+    for dataset in &outcome.datasets {
+        if !dataset.was_complete || !dataset.directory.join(run::RUN).exists() {
+            run::write(&dataset.directory, loaded, options, &outcome)?;
+        }
     }
     drop(locks);
     Ok(outcome)
@@ -197,7 +199,7 @@ fn prepare(
         store,
         pool,
         memory: recipe.run.memory,
-        max_bad_records: recipe.limits.max_bad_records,
+        limits: &recipe.limits,
         monitor,
     };
     let parts = stage::ensure(&job, &units)?;
@@ -243,6 +245,7 @@ fn attest_once(tokenizer: &Tokenizer, store: &Store) -> Result<()> {
         return Ok(());
     }
     tokenizer.attest([])?;
+    let _lock = UnitLock::wait(store, "attested")?;
     disk::write_atomic(&path, format!("{}\n", env!("CARGO_PKG_VERSION")).as_bytes())
 }
 

@@ -9,7 +9,7 @@
 //! alone, so parts are the same for any number of threads, and a run that was killed goes on behind
 //! its last part.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -20,7 +20,8 @@ use super::inputs::{InputUnit, SourceInput, still_the_same};
 use super::monitor::{Monitor, add};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::source::{Chunk, Counts, MetadataValue, Position, Reader, Record};
+use crate::recipe::Limits;
+use crate::source::{Chunk, Counts, InputFile, MetadataValue, Position, Reader, Record};
 use crate::store::{DocumentRow, PartWriter, Store, StoredPart, UnitLock};
 use crate::tokenize::Tokenizer;
 
@@ -42,8 +43,8 @@ pub struct Job<'a> {
     pub pool: &'a ThreadPool,
     /// Bytes of text in flight.
     pub memory: Option<u64>,
-    /// Bad records to tolerate in all.
-    pub max_bad_records: u64,
+    /// How many bad records to tolerate in all.
+    pub limits: &'a Limits,
     /// Who watches.
     pub monitor: &'a Monitor,
 }
@@ -55,7 +56,7 @@ pub struct Job<'a> {
 pub fn ensure(job: &Job<'_>, units: &[InputUnit]) -> Result<Vec<Vec<StoredPart>>> {
     let n_readers = (job.pool.current_num_threads() / THREADS_PER_READER).clamp(1, units.len().max(1));
     let next = AtomicUsize::new(0);
-    let n_bad = AtomicU64::new(0);
+    let met = Mutex::new(Counts::default());
     let results: Vec<Mutex<Option<Result<Vec<StoredPart>>>>> =
         units.iter().map(|_| Mutex::new(None)).collect();
     let failed = AtomicBool::new(false);
@@ -68,7 +69,7 @@ pub fn ensure(job: &Job<'_>, units: &[InputUnit]) -> Result<Vec<Vec<StoredPart>>
                     if index >= units.len() || failed.load(Ordering::Relaxed) {
                         break;
                     }
-                    let result = ensure_unit(job, &units[index], &n_bad, &budget);
+                    let result = ensure_unit(job, &units[index], &met, &budget);
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
                     *results[index].lock().expect("no panic while held") = Some(result);
                 }
@@ -91,17 +92,22 @@ pub fn ensure(job: &Job<'_>, units: &[InputUnit]) -> Result<Vec<Vec<StoredPart>>
 fn ensure_unit(
     job: &Job<'_>,
     input: &InputUnit,
-    n_bad: &AtomicU64,
+    met: &Mutex<Counts>,
     budget: &Arc<Budget>,
 ) -> Result<Vec<StoredPart>> {
     let _lock = UnitLock::wait(job.store, &input.address)?;
+    let source = &job.sources[input.unit.source];
     let mut parts = job.store.parts(&input.address)?;
     for part in &parts {
         add(&job.monitor.documents, part.header().n_documents);
         add(&job.monitor.tokens, part.header().n_tokens);
-        check_bad(job, n_bad, &part.header().counts)?;
+        check_bad(
+            job,
+            met,
+            &part.header().counts,
+            &source.files[input.unit.files.start],
+        )?;
     }
-    let source = &job.sources[input.unit.source];
     if parts.last().is_some_and(|part| part.header().last) {
         add(
             &job.monitor.input_bytes,
@@ -122,7 +128,7 @@ fn ensure_unit(
     let first_part = parts.len();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let result = write_parts(job, input, first_part, from_reader, n_bad, budget);
+            let result = write_parts(job, input, first_part, from_reader, met, budget);
             if result.is_err() {
                 // The reader must not wait for memory that nobody will give back.
                 stop.store(true, Ordering::Relaxed);
@@ -262,9 +268,10 @@ fn write_parts(
     input: &InputUnit,
     first_part: usize,
     from_reader: Receiver<Pending>,
-    n_bad: &AtomicU64,
+    met: &Mutex<Counts>,
     budget: &Budget,
 ) -> Result<()> {
+    let source = &job.sources[input.unit.source];
     let directory = job.store.unit_directory(&input.address);
     let mut index = first_part;
     let mut part = PartWriter::create(&directory, &input.address, index)?;
@@ -286,7 +293,12 @@ fn write_parts(
             )
         })??;
         budget.release(n_bytes);
-        check_bad(job, n_bad, &encoded.counts)?;
+        check_bad(
+            job,
+            met,
+            &encoded.counts,
+            &source.files[input.unit.files.start + file],
+        )?;
         let mut at = 0;
         for row in &encoded.rows {
             let end = at + row.n_tokens as usize;
@@ -308,19 +320,18 @@ fn write_parts(
     Ok(())
 }
 
-fn check_bad(job: &Job<'_>, n_bad: &AtomicU64, counts: &Counts) -> Result<()> {
-    let total = n_bad.fetch_add(counts.n_bad, Ordering::Relaxed) + counts.n_bad;
+/// Adds what became of some records of `file`, now or in an earlier run under other limits, and gives
+/// up when the recipe does not allow so many bad ones.
+fn check_bad(job: &Job<'_>, met: &Mutex<Counts>, counts: &Counts, file: &InputFile) -> Result<()> {
+    if counts.n_bad == 0 {
+        return Ok(());
+    }
     for example in &counts.first_bad {
         job.monitor.warn(format!("skipped: {example}"));
     }
-    match total > job.max_bad_records {
-        true => Err(Error::usage(format!(
-            "more than {} bad records; the last: {}",
-            job.max_bad_records,
-            counts.first_bad.last().map_or("", |s| s)
-        ))),
-        false => Ok(()),
-    }
+    let mut met = met.lock().expect("no panic while held");
+    met.add(counts);
+    met.check(job.limits, &file.path)
 }
 
 /// Bytes of text that may be in flight. A chunk larger than all of it waits until it is alone.

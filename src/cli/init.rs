@@ -1,6 +1,6 @@
 //! `ultrapack init [FILE]`: a commented recipe.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::output::Printer;
@@ -18,8 +18,13 @@ pub fn run(arguments: &InitArguments, printer: &Printer) -> Result<()> {
     if arguments.file.as_os_str() == "-" {
         return printer.result(recipe::template());
     }
-    let mut file =
-        std::fs::File::create_new(&arguments.file).map_err(Error::io("create", &arguments.file))?;
+    let mut file = std::fs::File::create_new(&arguments.file).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::usage(format!(
+            "`{}` exists and is not overwritten\nhint: name another file, or print the recipe with `init -`",
+            arguments.file.display()
+        )),
+        _ => Error::io("create", &arguments.file)(error),
+    })?;
     file.write_all(recipe::template().as_bytes())
         .map_err(Error::io("write", &arguments.file))?;
     printer.note(&format!(

@@ -67,7 +67,7 @@ impl Printer {
     /// A line of information.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("{text}");
+            tell(format_args!("{text}"));
         }
     }
 
@@ -75,18 +75,18 @@ impl Printer {
     pub fn warning(&self, text: &str) {
         if !self.quiet {
             let style = AnsiColor::Yellow.on_default().bold();
-            anstream::eprintln!("{style}warning{style:#}: {text}");
+            tell(format_args!("{style}warning{style:#}: {text}"));
         }
     }
 
     /// An error, with its hint on a line of its own.
     pub fn error(&self, error: &Error) {
         if let Error::Recipe { report, .. } = error {
-            anstream::eprint!("{report}");
+            tell(format_args!("{report}"));
             return;
         }
         let style = AnsiColor::Red.on_default().bold();
-        anstream::eprintln!("{style}error{style:#}: {error}");
+        tell(format_args!("{style}error{style:#}: {error}"));
     }
 
     /// The result as JSON on standard output.
@@ -114,6 +114,11 @@ impl Printer {
             _ => Ok(()),
         }
     }
+}
+
+/// A line on standard error. That nobody can be told is no reason to fail, or to panic.
+pub fn tell(line: std::fmt::Arguments<'_>) {
+    writeln!(anstream::stderr(), "{line}").ok();
 }
 
 /// Bold, for headings inside results.

@@ -160,6 +160,7 @@ fn summary(dataset: &PackedDataset, outcome: &Outcome) -> String {
                 ("used", total.documents.used),
                 ("repeated", total.documents.repeated),
                 ("split", total.documents.split),
+                ("truncated", total.documents.truncated),
                 ("bad", total.documents.bad),
                 ("filtered", total.documents.filtered),
                 ("empty", total.documents.empty),

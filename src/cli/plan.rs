@@ -65,6 +65,15 @@ fn table(forecast: &Forecast, chosen: recipe::Placement, threads: usize) -> Stri
         ),
         Basis::Sample {
             n_documents,
+            relative_error: 0.0,
+            ..
+        } if *n_documents == forecast.n_documents => format!(
+            "{} documents, {} tokens: exact, all of the input was tokenized\n",
+            count(forecast.n_documents),
+            count(forecast.n_tokens)
+        ),
+        Basis::Sample {
+            n_documents,
             share,
             relative_error,
         } => format!(

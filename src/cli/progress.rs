@@ -59,7 +59,7 @@ fn show(monitor: &Monitor, stop: &AtomicBool, live: bool) {
             bar.set_message(line(monitor, &speed));
             bar.tick();
         } else if logged.elapsed() >= LOG_EVERY {
-            anstream::eprintln!("{}", line(monitor, &speed));
+            output::tell(format_args!("{}", line(monitor, &speed)));
             logged = Instant::now();
         }
     }

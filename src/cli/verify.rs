@@ -48,18 +48,19 @@ pub fn run(arguments: &VerifyArguments, printer: &Printer) -> Result<()> {
     let mut report = build::with_threads(threads, || {
         shard::verify(&arguments.dataset, level, &AtomicU64::new(0))
     })??;
+    let mut n_documents = 0;
     if arguments.deep && report.findings.is_empty() {
         signals::watch(&monitor)?;
         let progress = Progress::start(&monitor, printer);
         let result = deep(arguments, threads, &monitor, printer, &mut report);
         drop(progress);
-        result?;
+        n_documents = result?;
     }
     let secs = started.elapsed().as_secs_f64();
     if printer.json() {
         printer.json_result("verify", &report)?;
     } else {
-        printer.result(&text(&report, arguments, secs))?;
+        printer.result(&text(&report, arguments, n_documents, secs))?;
     }
     match report.findings.len() {
         0 => Ok(()),
@@ -76,7 +77,7 @@ fn deep(
     monitor: &Monitor,
     printer: &Printer,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<u64> {
     let remembered = Run::read(&arguments.dataset).ok();
     let path = arguments
         .recipe
@@ -96,7 +97,7 @@ fn deep(
     build::verify_deep(&loaded, &options, monitor, report)
 }
 
-fn text(report: &Report, arguments: &VerifyArguments, secs: f64) -> String {
+fn text(report: &Report, arguments: &VerifyArguments, n_documents: u64, secs: f64) -> String {
     let mut text = String::new();
     for finding in &report.findings {
         text += &format!(
@@ -111,7 +112,7 @@ fn text(report: &Report, arguments: &VerifyArguments, secs: f64) -> String {
         (_, Some(_), _) => format!("a sample: {} sequences", count(report.n_rows)),
         (_, _, true) => format!(
             "every byte, the plan made again, {} documents tokenized again",
-            arguments.documents
+            count(n_documents)
         ),
         _ => format!("every byte: {} sequences", count(report.n_rows)),
     };

@@ -18,7 +18,7 @@ mod writer;
 
 pub use map::MappedFile;
 pub use reader::{CheckedFile, Geometry};
-pub use writer::{Digest, Writer};
+pub use writer::{Digest, Hashes, Writer};
 
 /// Footer metadata key: one 16-digit hexadecimal word per batch, comma separated.
 pub const BATCH_XXH3: &str = "ultrapack.batch_xxh3";

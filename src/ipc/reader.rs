@@ -133,6 +133,11 @@ impl CheckedFile {
             .map_err(|m| self.damaged(format!("batch {index}: {m}")))
     }
 
+    /// Length in bytes of batch `index`.
+    pub fn batch_n_bytes(&self, index: usize) -> u64 {
+        self.geometry.block_len(index) as u64
+    }
+
     /// The checksummed bytes of batch `index`.
     fn batch_bytes(&self, index: usize) -> Result<Buffer> {
         let block = &self.geometry.blocks[index];

@@ -18,10 +18,20 @@ use crate::error::{Error, Result};
 pub struct Digest {
     /// Length in bytes.
     pub n_bytes: u64,
-    /// BLAKE3 of all bytes, hexadecimal.
+    /// BLAKE3 of all bytes, hexadecimal; empty under [`Hashes::Frame`].
     pub blake3: String,
     /// xxh3-64 of the bytes outside record batches.
     pub frame_xxh3: u64,
+}
+
+/// What is hashed while writing, besides every batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hashes {
+    /// The frame only: batch checksums and frame together already cover every byte, and xxh3 is
+    /// several times cheaper than BLAKE3. For files that never leave the machine.
+    Frame,
+    /// The frame, and all bytes together, so that the file has an identity that anybody can check.
+    Whole,
 }
 
 /// A file being written: batches, then metadata, then a name.
@@ -35,12 +45,12 @@ impl Writer {
     ///
     /// # Errors
     /// The operating system refuses.
-    pub fn create(path: &Path, schema: &Schema) -> Result<Self> {
+    pub fn create(path: &Path, schema: &Schema, hashes: Hashes) -> Result<Self> {
         let options =
             IpcWriteOptions::try_new(64, false, MetadataVersion::V5).expect("64 is a legal alignment");
         let sink = Hashing {
             file: AtomicFile::create(path)?,
-            whole: blake3::Hasher::new(),
+            whole: (hashes == Hashes::Whole).then(blake3::Hasher::new),
             frame: Xxh3::new(),
             batch: None,
             n_bytes: 0,
@@ -92,7 +102,7 @@ impl Writer {
         let sink = self.inner.into_inner().map_err(|e| write_error(&path, e))?;
         let digest = Digest {
             n_bytes: sink.n_bytes,
-            blake3: sink.whole.finalize().to_hex().to_string(),
+            blake3: sink.whole.map_or_else(String::new, |whole| whole.finalize().to_hex().to_string()),
             frame_xxh3: sink.frame.digest(),
         };
         Ok((sink.file, digest))
@@ -111,7 +121,7 @@ fn write_error(path: &Path, error: ArrowError) -> Error {
 /// Hashes whatever passes through on its way to the file.
 struct Hashing {
     file: AtomicFile,
-    whole: blake3::Hasher,
+    whole: Option<blake3::Hasher>,
     frame: Xxh3,
     batch: Option<Xxh3>,
     n_bytes: u64,
@@ -125,7 +135,9 @@ impl Write for Hashing {
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
-        self.whole.update(bytes);
+        if let Some(whole) = &mut self.whole {
+            whole.update(bytes);
+        }
         self.batch.as_mut().unwrap_or(&mut self.frame).update(bytes);
         self.n_bytes += bytes.len() as u64;
         Ok(())

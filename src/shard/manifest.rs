@@ -245,9 +245,23 @@ impl Manifest {
         {
             return Err("`seq_len`, `align`, `batch_rows` or `rows_per_shard` is out of range".into());
         }
+        if !self.rows_per_shard.is_multiple_of(u64::from(self.rows_per_batch)) {
+            return Err(format!(
+                "`rows_per_shard` {} is not a number of whole batches",
+                self.rows_per_shard
+            ));
+        }
         if self.recipe_digest != crate::recipe::digest_of(&self.recipe) {
             return Err("`recipe_digest` is not the digest of `recipe`".into());
         }
+        let balance = |key: &str| self.recipe["balance"][key].as_u64().unwrap_or(1);
+        if self.batch_rows != balance("ranks").saturating_mul(balance("accumulate")) {
+            return Err(format!(
+                "`batch_rows` {} does not follow from `recipe`",
+                self.batch_rows
+            ));
+        }
+        self.check_sources()?;
         for (index, shard) in self.shards.iter().enumerate() {
             let last = index + 1 == self.shards.len();
             if shard.name != shard_name(index) {
@@ -290,6 +304,15 @@ impl Manifest {
                 self.statistics.n_sequences,
             ),
             (
+                "segments of the shards = segments of the statistics",
+                sum(|s| s.n_segments),
+                self.statistics
+                    .segment_lens
+                    .iter()
+                    .map(|range| range.count)
+                    .fold(0, u64::saturating_add),
+            ),
+            (
                 "documents of the store = rows of the documents table",
                 self.store
                     .units
@@ -314,6 +337,54 @@ impl Manifest {
             }
         }
         self.ledger.check().map_err(|e| e.to_string())
+    }
+
+    /// The sources have the same names everywhere, and the store's units hold what the ledger says of
+    /// each.
+    fn check_sources(&self) -> Result<(), String> {
+        let named: Vec<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();
+        let recipe = self.recipe["sources"].as_array().into_iter().flatten();
+        let same = recipe
+            .map(|source| source["name"].as_str().unwrap_or_default())
+            .eq(named.iter().copied())
+            && self
+                .ledger
+                .sources
+                .iter()
+                .map(|s| s.name.as_str())
+                .eq(named.iter().copied())
+            && self
+                .statistics
+                .mixture
+                .iter()
+                .map(|s| s.name.as_str())
+                .eq(named.iter().copied());
+        if !same {
+            return Err("`recipe`, `inputs`, `ledger` and `statistics` name other sources".into());
+        }
+        let mut stored = vec![(0u64, 0u64); named.len()];
+        for unit in &self.store.units {
+            let (documents, tokens) = stored.get_mut(unit.source as usize).ok_or_else(|| {
+                format!(
+                    "a unit of the store is of source {}, which does not exist",
+                    unit.source
+                )
+            })?;
+            *documents = documents.saturating_add(unit.n_documents);
+            *tokens = tokens.saturating_add(unit.n_tokens);
+        }
+        for (source, stored) in self.ledger.sources.iter().zip(stored) {
+            let (documents, tokens) = (&source.account.documents, &source.account.tokens);
+            let unstored = documents.bad.saturating_add(documents.filtered);
+            let read = (documents.read.saturating_sub(unstored), tokens.read);
+            if read != stored {
+                return Err(format!(
+                    "documents and tokens of source {:?}: the ledger has {read:?}, the store {stored:?}",
+                    source.name
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What shard `index` must say of itself.

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, UInt32Type, UInt64Type};
 use super::manifest::FileEntry;
 use super::names::PLAN;
 use crate::error::Result;
-use crate::ipc::{CheckedFile, Writer};
+use crate::ipc::{CheckedFile, Hashes, Writer};
 use crate::sequence::{Attention, Segment};
 
 /// Rows per batch of a plan.
@@ -61,7 +61,7 @@ impl PlanWriter {
     /// # Errors
     /// The operating system refuses.
     pub fn create(directory: &Path) -> Result<Self> {
-        let writer = Writer::create(&directory.join(PLAN), &schema())?;
+        let writer = Writer::create(&directory.join(PLAN), &schema(), Hashes::Whole)?;
         Ok(Self {
             writer,
             columns: Columns::new(),

@@ -165,18 +165,19 @@ impl Rows {
             return Err(format!("segment_start {start} is negative"));
         }
         if let Some(padded) = cu_seqlens_padded {
-            let fits = padded.len() == cu_seqlens.len()
-                && padded[0] == 0
-                && padded[n_segments] as i64 <= i64::from(info.seq_len)
-                && padded[..n_segments]
+            let mut end = 0u32;
+            let places = cu_seqlens.windows(2).map(|w| {
+                let start = end.next_multiple_of(info.align);
+                end = start + (w[1] - w[0]) as u32;
+                start
+            });
+            let starts: Vec<u32> = places.collect();
+            let fits = end <= info.seq_len
+                && starts
                     .iter()
-                    .all(|at| *at >= 0 && *at as u32 % info.align == 0)
-                && padded
-                    .windows(2)
-                    .zip(cu_seqlens.windows(2))
-                    .all(|(p, c)| p[1] - p[0] >= c[1] - c[0])
-                && padded[n_segments] - padded[n_segments - 1]
-                    == cu_seqlens[n_segments] - cu_seqlens[n_segments - 1];
+                    .chain([&end])
+                    .map(|&at| at as i32)
+                    .eq(padded.iter().copied());
             if !fits {
                 return Err("cu_seqlens_padded does not place the segments".into());
             }

@@ -499,7 +499,7 @@ impl Context<'_> {
         }
         outcome.n_rows += counts[0];
         self.checked_bytes
-            .fetch_add(decoded.get_array_memory_size() as u64, Ordering::Relaxed);
+            .fetch_add(file.batch_n_bytes(batch), Ordering::Relaxed);
         Ok(counts)
     }
 

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use super::manifest::ShardEntry;
 use super::schema::{N_ROWS, N_SEGMENTS, N_TOKENS, ShardInfo};
 use crate::error::Result;
-use crate::ipc::Writer;
+use crate::ipc::{Hashes, Writer};
 use crate::sequence::{Attention, Sequence};
 
 /// Bytes of tokens in one record batch.
@@ -106,7 +106,7 @@ impl ShardWriter {
     pub fn create(directory: &Path, info: ShardInfo) -> Result<Self> {
         let name = super::shard_name(info.shard_index as usize);
         let schema = Arc::new(info.schema());
-        let writer = Writer::create(&directory.join(&name), &schema)?;
+        let writer = Writer::create(&directory.join(&name), &schema, Hashes::Whole)?;
         Ok(Self {
             batch: Batch::new(&info),
             info,

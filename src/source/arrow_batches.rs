@@ -5,7 +5,8 @@
 //! memory is set aside for it, batches before the wanted row are passed over by their headers, and
 //! a stream without an end mark is known to be cut off.
 //!
-//! Source: <https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc>
+//! Source: Arrow columnar format, "Serialization and Interprocess Communication (IPC)",
+//! <https://arrow.apache.org/docs/format/Columnar.html>
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -21,7 +22,7 @@ use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::{Block, Message, MessageHeader, MetadataVersion, RecordBatch as Header};
 use arrow::ipc::{root_as_footer, root_as_message};
 
-use super::columnar::{Columns, is_string};
+use super::columns::{Columns, is_string};
 use super::rules::Rules;
 use crate::error::{Error, Place, Result};
 
@@ -191,7 +192,8 @@ impl ArrowBatches {
 
     fn too_large(&self, offset: u64, n_bytes: u64) -> Error {
         let message = format!(
-            "a record batch has {n_bytes} bytes, and it is decoded as a whole\nhint: write smaller batches, or raise `limits.max_document_bytes` (a batch may be {BATCH_DOCUMENTS} times as large)"
+            "a record batch has {n_bytes} bytes, and it is decoded as a whole\n\
+             hint: write smaller batches, or raise `limits.max_document_bytes` (a batch may be {BATCH_DOCUMENTS} times as large)"
         );
         Error::input(self.input.place(offset), message)
     }

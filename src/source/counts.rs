@@ -68,7 +68,8 @@ impl Counts {
         Err(Error::input(
             Place::file(path),
             format!(
-                "{} bad record(s), and the recipe allows {allowed}:\n  {first}\nhint: mend them, or see `limits.on_bad_record` and `limits.max_bad_records`",
+                "{} bad record(s), and the recipe allows {allowed}:\n  {first}\n\
+                 hint: mend them, or see `limits.on_bad_record` and `limits.max_bad_records`",
                 self.n_bad
             ),
         ))

@@ -93,7 +93,8 @@ impl Stream {
         self.ended = n_read < missing;
         if self.position + self.buffer.len() as u64 > self.max_file_bytes {
             let message = format!(
-                "the {} content is larger than `limits.max_file_bytes` allows ({})\nhint: raise the limit if the file is what it should be",
+                "the {} content is larger than `limits.max_file_bytes` allows ({})\n\
+                 hint: raise the limit if the file is what it should be",
                 self.compression, self.max_file_bytes
             );
             return Err(Error::input(self.place(self.max_file_bytes), message));
@@ -273,14 +274,16 @@ impl Read for Frames {
             }
             let room = MAX_HEADER - self.header.len();
             self.header.extend_from_slice(&input[..room.min(input.len())]);
-            let status = self.decoder.run_on_buffers(input, out).map_err(|error| {
-                match window_log(&self.header) {
-                    Some(needed) if needed > self.window_log => io::Error::other(format!(
-                        "a frame needs a window of 2^{needed} bytes\nhint: set `limits.zstd_window_log: {needed}`, at the cost of that much memory"
-                    )),
-                    _ => error,
-                }
-            })?;
+            let status =
+                self.decoder
+                    .run_on_buffers(input, out)
+                    .map_err(|error| match window_log(&self.header) {
+                        Some(needed) if needed > self.window_log => io::Error::other(format!(
+                            "a frame needs a window of 2^{needed} bytes\n\
+                         hint: set `limits.zstd_window_log: {needed}`, at the cost of that much memory"
+                        )),
+                        _ => error,
+                    })?;
             self.input.consume(status.bytes_read);
             // The decoder says 0 when a frame is decoded and flushed, and not before.
             self.in_frame = status.remaining != 0;

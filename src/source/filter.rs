@@ -28,7 +28,8 @@ impl Filter {
         let expression = sql_expr(sql).map_err(|error| error.to_string())?;
         if let Some(other) = expression.into_iter().find(|node| !looks_at_one_row(node)) {
             return Err(format!(
-                "`{sql}` looks at more than one row at a time, or uses something that is not supported here: {other}"
+                "`{sql}` looks at more than one row at a time, or uses something that is not supported \
+                 here: {other}"
             ));
         }
         let columns = columns.iter().map(|(name, kind)| (name.into(), *kind)).collect();

@@ -26,8 +26,10 @@ impl Bad {
 
     /// A record of `n_bytes`, or of more than the limit when that is all that is known.
     pub(super) fn too_large(n_bytes: Option<u64>, limit: usize) -> Self {
-        let found = n_bytes.map_or("more than that".to_owned(), |n| format!("{n} bytes"));
-        let message = format!("the record has {found}, and `limits.max_document_bytes` allows {limit}");
+        let message = match n_bytes {
+            Some(n) => format!("the record has {n} bytes, and `limits.max_document_bytes` allows {limit}"),
+            None => format!("the record has more bytes than `limits.max_document_bytes` allows ({limit})"),
+        };
         Self::new("too_large", message)
     }
 

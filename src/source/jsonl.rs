@@ -8,7 +8,8 @@ use super::chunk::Content;
 use super::decompress::Stream;
 use super::detect::BOM;
 use super::harvest::{Bad, Changes, Harvest};
-use super::json::{Values, mend};
+use super::json::Values;
+use super::mend::mend;
 use super::reader::{Cut, Position, Sizes};
 use super::record::{Record, Scalar, type_name};
 use super::rules::Rules;
@@ -42,18 +43,25 @@ pub(super) fn next(stream: &mut Stream, sizes: Sizes) -> Result<Option<Cut>> {
 
 /// Length, with its line end, of a line that fills the window; `None` when it exceeds the limit.
 fn long_line(stream: &mut Stream, window: usize, limit: usize) -> Result<Option<usize>> {
+    let fits = |line: &[u8]| without_cr(line).len() <= limit;
     let mut searched = window;
     loop {
-        if let Some(end) = memchr(b'\n', &stream.data()[searched..]) {
-            let n = searched + end;
-            return Ok((n <= limit).then_some(n + 1));
+        let data = stream.data();
+        if let Some(n) = memchr(b'\n', &data[searched..]) {
+            let end = searched + n;
+            return Ok(fits(&data[..end]).then_some(end + 1));
         }
-        searched = stream.data().len();
-        if searched > limit || stream.ended() {
-            return Ok((searched <= limit).then_some(searched));
+        searched = data.len();
+        if stream.ended() || !fits(data) {
+            return Ok(fits(data).then_some(searched));
         }
-        stream.fill(searched.saturating_mul(2).min(limit + 1))?;
+        stream.fill(searched.saturating_mul(2).min(limit.saturating_add(2)))?;
     }
+}
+
+/// A line without the CR of its line end.
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Passes over the rest of the current line, without keeping it.
@@ -88,7 +96,7 @@ pub(super) fn parse<'a>(
     let mut line_number = start.record;
     while at < bytes.len() {
         let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n);
-        let raw = bytes[at..end].strip_suffix(b"\r").unwrap_or(&bytes[at..end]);
+        let raw = without_cr(&bytes[at..end]);
         if !raw.iter().all(u8::is_ascii_whitespace) {
             let line = Line {
                 number: line_number,

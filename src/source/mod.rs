@@ -16,6 +16,7 @@
 mod arrow_batches;
 mod chunk;
 mod columnar;
+mod columns;
 mod counts;
 mod decompress;
 mod detect;
@@ -24,6 +25,7 @@ mod filter;
 mod harvest;
 mod json;
 mod jsonl;
+mod mend;
 mod parquet_batches;
 mod reader;
 mod record;

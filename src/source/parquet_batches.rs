@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use super::columnar::{Columns, is_string};
+use super::columns::{Columns, is_string};
 use super::rules::Rules;
 use crate::error::{Error, Place, Result};
 

@@ -95,7 +95,7 @@ impl Reader {
                 stream.fill(n)?;
             }
         }
-        let detected = detect(&path, &stream, rules.format)?;
+        let detected = identify(&path, &stream, rules.format)?;
         let mut warnings = detect::mismatches(&path, detected);
         let is_empty = stream.data().is_empty();
         // An empty file has nothing to go back to, and one document is read whole or not at all.
@@ -208,7 +208,7 @@ impl Reader {
 }
 
 /// What the file is, by its first decompressed bytes and the recipe's word.
-fn detect(path: &Path, stream: &Stream, told: Format) -> Result<Detected> {
+fn identify(path: &Path, stream: &Stream, told: Format) -> Result<Detected> {
     let (compression, head) = (stream.compression(), stream.data());
     let fail = |message: String| Err(Error::input(Place::file(path), message));
     if compression != Compression::None {

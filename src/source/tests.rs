@@ -235,6 +235,15 @@ fn containers(texts: &[Option<&str>]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn readers_and_chunks_go_to_other_threads() {
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<Reader>();
+    is_send::<Chunk>();
+    is_sync::<Rules>();
+}
+
+#[test]
 fn blank_lines_and_line_ends_do_not_make_records_and_are_counted_in_lines() {
     let content = b"\xef\xbb\xbf{\"text\":\"a\"}\r\n\n  \r\n{\"text\":\"b\\r\\n\"}\n{\"text\":\"\"}";
     let (records, counts) = Setup::new().read(content).unwrap();

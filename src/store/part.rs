@@ -13,7 +13,7 @@ use super::documents::{self, DocumentRow, Documents, DocumentsBuilder};
 use super::tokens::{TokenFile, TokenWriter};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::ipc::{CheckedFile, Writer};
+use crate::ipc::{CheckedFile, Hashes, Writer};
 use crate::source::{Counts, Position};
 
 /// A part is closed after this many tokens, at the end of the chunk that reaches it.
@@ -123,7 +123,7 @@ impl PartWriter {
         let unnamed = self
             .directory
             .join(format!("part-{:05}.documents.arrow", self.index));
-        let mut writer = Writer::create(&unnamed, &documents::schema())?;
+        let mut writer = Writer::create(&unnamed, &documents::schema(), Hashes::Whole)?;
         writer.write(&self.documents.finish())?;
         let header = serde_json::to_string(&header).expect("plain data");
         let (file, digest) = writer.finish(&[(HEADER, header)])?;

@@ -11,7 +11,7 @@ use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 
 use crate::error::Result;
-use crate::ipc::{CheckedFile, Digest, Writer};
+use crate::ipc::{CheckedFile, Digest, Hashes, Writer};
 
 /// Tokens per batch: 4 MiB.
 pub const BATCH_TOKENS: usize = 1 << 20;
@@ -34,7 +34,7 @@ impl TokenWriter {
     /// The operating system refuses.
     pub fn create(path: &Path) -> Result<Self> {
         Ok(Self {
-            writer: Writer::create(path, &schema())?,
+            writer: Writer::create(path, &schema(), Hashes::Frame)?,
             buffer: Vec::with_capacity(BATCH_TOKENS),
             n_tokens: 0,
         })

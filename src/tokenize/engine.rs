@@ -20,17 +20,12 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The fast engine where it covers the tokenizer, else the reference engine and the reason.
-    pub fn load(checked: &Preflight, encode_special: bool) -> Result<(Self, Option<String>), String> {
-        match Self::pipeline(checked) {
-            Ok(engine) => Ok((engine, None)),
-            Err(reason) => Ok((Self::reference(&checked.config, encode_special)?, Some(reason))),
-        }
-    }
-
-    fn pipeline(checked: &Preflight) -> Result<Self, String> {
-        let mut config = checked.config.clone();
-        if let Some(pattern) = &checked.pattern {
+    /// The fast engine, or the reason why it does not cover the tokenizer.
+    pub fn pipeline(checked: Preflight) -> Result<Self, String> {
+        let Preflight {
+            mut config, pattern, ..
+        } = checked;
+        if let Some(pattern) = &pattern {
             let known = super::pattern::canonical(pattern);
             if known != pattern
                 && let Some(slot) = config.pointer_mut("/pre_tokenizer/pretokenizers/0/pattern/Regex")
@@ -40,7 +35,9 @@ impl Engine {
         }
         guarded(|| {
             tokenizers::canonicalize_value(&mut config).map_err(|e| e.to_string())?;
-            tokenizers::from_json(&config.to_string())
+            let canonical = config.to_string();
+            drop(config);
+            tokenizers::from_json(&canonical)
                 .map(Self::Pipeline)
                 .map_err(|e| e.to_string())
         })

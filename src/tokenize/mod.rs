@@ -39,7 +39,6 @@ pub struct Tokenizer {
     path: PathBuf,
     bytes: Vec<u8>,
     engine: Arc<Engine>,
-    config: serde_json::Value,
     may_cut: bool,
     encode_special: bool,
     ids: SpecialIds,
@@ -81,22 +80,25 @@ impl Tokenizer {
         let digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
         let mut checked = preflight::check(&bytes).map_err(fail)?;
         let encode_special = recipe.special_tokens == SpecialTokens::Text;
-        let (engine, reason) = Engine::load(&checked, encode_special).map_err(fail)?;
-        let mut notes = std::mem::take(&mut checked.notes);
-        if let Some(reason) = reason {
-            notes.push(format!(
-                "the fast engine does not cover this tokenizer ({reason}); the reference engine is used, at about 1.5 MB of text per second and core"
-            ));
-        }
         let ids = resolve_ids(recipe, &checked).map_err(fail)?;
+        let mut notes = std::mem::take(&mut checked.notes);
+        let may_cut = checked.may_cut;
+        let engine = match Engine::pipeline(checked) {
+            Ok(engine) => engine,
+            Err(reason) => {
+                notes.push(format!(
+                    "the fast engine does not cover this tokenizer ({reason}); the reference engine is used, at about 1.5 MB of text per second and core"
+                ));
+                reference_engine(&bytes, encode_special).map_err(fail)?
+            }
+        };
         let engine = Arc::new(engine);
         probe(&engine, encode_special).map_err(fail)?;
         Ok(Self {
             path: path.into(),
             bytes,
             engine,
-            may_cut: checked.may_cut,
-            config: checked.config,
+            may_cut,
             encode_special,
             ids,
             digest,
@@ -165,7 +167,7 @@ impl Tokenizer {
     /// # Errors
     /// The reference library refuses the file.
     pub fn reference(&self) -> Result<Reference> {
-        Engine::reference(&self.config, self.encode_special)
+        reference_engine(&self.bytes, self.encode_special)
             .map(|engine| Reference {
                 engine,
                 path: self.path.clone(),
@@ -226,6 +228,11 @@ impl Reference {
             })?;
         Ok(ids)
     }
+}
+
+/// The reference engine for a file that has passed the checks before.
+fn reference_engine(bytes: &[u8], encode_special: bool) -> Result<Engine, String> {
+    Engine::reference(&preflight::check(bytes)?.config, encode_special)
 }
 
 /// Text of many kinds, short: scripts, white space, digits, contractions, special-token names.
