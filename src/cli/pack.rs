@@ -279,7 +279,7 @@ fn parts(name: &str, total: u64, classes: &[(&str, u64)]) -> String {
 pub(super) fn length(len: u64) -> String {
     match len {
         0..1024 => len.to_string(),
-        _ if len % 1024 == 0 => format!("{}K", len / 1024),
+        _ if len.is_multiple_of(1024) => format!("{}K", len / 1024),
         _ => count(len),
     }
 }

@@ -102,7 +102,9 @@ impl Writer {
         let sink = self.inner.into_inner().map_err(|e| write_error(&path, e))?;
         let digest = Digest {
             n_bytes: sink.n_bytes,
-            blake3: sink.whole.map_or_else(String::new, |whole| whole.finalize().to_hex().to_string()),
+            blake3: sink
+                .whole
+                .map_or_else(String::new, |whole| whole.finalize().to_hex().to_string()),
             frame_xxh3: sink.frame.digest(),
         };
         Ok((sink.file, digest))

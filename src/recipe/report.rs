@@ -30,7 +30,6 @@
 //! | R012 | the recipe is empty |
 //! | R020 | keys that contradict each other |
 //! | R021 | the same name or value twice |
-//! | R022 | a name that Ultrapack reserves |
 //! | R023 | not a local path |
 //! | R024 | a `where` that is no condition over the metadata |
 //! | R025 | lengths that do not fit together |
@@ -70,7 +69,6 @@ pub(super) enum Code {
     Empty,
     Contradiction,
     Twice,
-    Reserved,
     NotLocal,
     Condition,
     Lengths,
@@ -95,7 +93,6 @@ impl Code {
             Self::Empty => "R012",
             Self::Contradiction => "R020",
             Self::Twice => "R021",
-            Self::Reserved => "R022",
             Self::NotLocal => "R023",
             Self::Condition => "R024",
             Self::Lengths => "R025",

@@ -73,7 +73,8 @@ pub struct Source {
     #[serde(default)]
     pub separator: Option<String>,
     /// Fields to keep beside the text, by dotted path, with their types. They may be used in `where`
-    /// and become columns of `documents.parquet`.
+    /// and become columns of `documents.parquet`; one whose name that table already has is called
+    /// `metadata.NAME` there.
     #[serde(default)]
     pub metadata: BTreeMap<String, MetadataType>,
     /// SQL condition over the metadata columns; documents for which it is not true are left out.

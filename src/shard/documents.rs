@@ -10,7 +10,7 @@
 //! | `text_bytes` | uint64 | UTF-8 bytes of the text |
 //! | `n_tokens` | uint64 | tokens, without EOD |
 //! | `n_placed` | uint64 | tokens of it in sequences, EOD included; 0 = not used |
-//! | … | | the metadata columns of the recipe, nullable |
+//! | … | | the metadata columns of the recipe, nullable; `metadata.NAME` where NAME is one of the above |
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -59,7 +59,7 @@ pub struct DocumentRecord {
 }
 
 fn schema(metadata: &[(String, MetadataType)]) -> Schema {
-    let mut fields = vec![
+    let fixed = [
         Field::new("document", DataType::UInt64, false),
         Field::new("source", DataType::Utf8, false),
         Field::new("file", DataType::Utf8, false),
@@ -71,16 +71,25 @@ fn schema(metadata: &[(String, MetadataType)]) -> Schema {
         Field::new("n_tokens", DataType::UInt64, false),
         Field::new("n_placed", DataType::UInt64, false),
     ];
-    fields.extend(metadata.iter().map(|(name, kind)| {
+    let metadata = metadata.iter().map(|(name, kind)| {
         let kind = match kind {
             MetadataType::String => DataType::Utf8,
             MetadataType::Integer => DataType::Int64,
             MetadataType::Float => DataType::Float64,
             MetadataType::Boolean => DataType::Boolean,
         };
-        Field::new(name, kind, true)
-    }));
-    Schema::new(fields)
+        let taken = fixed.iter().any(|field| field.name() == name);
+        Field::new(
+            if taken {
+                format!("metadata.{name}")
+            } else {
+                name.clone()
+            },
+            kind,
+            true,
+        )
+    });
+    Schema::new(fixed.iter().cloned().chain(metadata).collect::<Vec<_>>())
 }
 
 /// Writes the table row by row; memory is one row group.

@@ -5,23 +5,9 @@ use std::collections::BTreeMap;
 use super::Step::{Item, Key};
 use super::{Check, Step};
 use crate::recipe::condition;
-use crate::recipe::report::{Code, Diagnostic, quoted};
+use crate::recipe::report::{Code, quoted};
 use crate::recipe::types::{Format, MetadataType, Source};
 use crate::recipe::yaml::Value;
-
-/// Columns of `documents.parquet` that are always there.
-const RESERVED_COLUMNS: [&str; 10] = [
-    "document",
-    "source",
-    "file",
-    "record",
-    "byte_start",
-    "byte_end",
-    "hash",
-    "text_bytes",
-    "n_tokens",
-    "status",
-];
 
 impl Check<'_> {
     pub(super) fn source(&mut self, index: usize) {
@@ -78,17 +64,6 @@ impl Check<'_> {
                 let message = format!("{} is not a dotted path: a part of it is empty", quoted(field));
                 self.error(Code::Form, &self.field_path(index, place, field), message, "");
             }
-        }
-        for name in source
-            .metadata
-            .keys()
-            .filter(|name| RESERVED_COLUMNS.contains(&name.as_str()))
-        {
-            let message = format!("metadata column `{name}` has the name of a column that is always there");
-            let span = self.span(&self.field_path(index, "metadata", name));
-            let error = Diagnostic::new(Code::Reserved, span, message).label("this name is taken");
-            self.errors
-                .push(error.note(format!("reserved: {}", RESERVED_COLUMNS.join(", "))));
         }
         self.condition(index, source);
         if source.weight.is_some() && source.epochs.is_some() {
