@@ -1,4 +1,4 @@
-//! Runs a library that may panic on hostile input, and turns its panic into an error.
+//! Runs libraries on hostile input so that neither their panics nor their recursion end the process.
 //!
 //! Decoders of formats that anybody can write panic on some damaged files. Such a panic is bad
 //! input, not a bug here: it must neither end the process nor print a backtrace.
@@ -6,6 +6,9 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+
+/// Stack for [`with_deep_stack`], in bytes.
+const DEEP_STACK: usize = 256 << 20;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -27,6 +30,23 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String>
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
         Err(format!("the decoder gave up: {message}"))
+    })
+}
+
+/// Runs `work` on a thread with a stack that recursion over a user's expression cannot exhaust. Only
+/// touched pages of it cost memory.
+///
+/// # Panics
+/// If `work` panics, or no thread can be started.
+pub fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, work);
+        thread
+            .expect("a thread can be started")
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -86,8 +86,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> (Vec<T>, usize) {
 fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (hash, json) = line.split_once(' ')?;
-    let hash = (hash.len() == 16).then(|| u64::from_str_radix(hash, 16).ok())??;
-    (hash == xxh3_64(json.as_bytes())).then(|| serde_json::from_str(json).ok())?
+    // Compared as text: `a` and `A` are the same number but not the same byte.
+    (hash == format!("{:016x}", xxh3_64(json.as_bytes()))).then(|| serde_json::from_str(json).ok())?
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::inputs::{InputUnit, SourceInput, still_the_same};
 use super::monitor::{Monitor, add};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::recipe::Limits;
 use crate::source::{Chunk, Counts, InputFile, MetadataValue, Position, Reader, Record};
 use crate::store::{DocumentRow, PartWriter, Store, StoredPart, UnitLock};
@@ -171,10 +171,9 @@ fn ensure_unit(
                         return Ok(());
                     }
                 }
-                reader
-                    .warnings()
-                    .iter()
-                    .for_each(|warning| job.monitor.warn(warning));
+                for warning in reader.warnings() {
+                    job.monitor.warn(format!("`{}`: {warning}", shown(&file.path)));
+                }
                 add(&job.monitor.input_bytes, file.n_bytes.saturating_sub(passed));
                 still_the_same(file, &input.files[number])?;
             }

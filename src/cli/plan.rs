@@ -16,7 +16,7 @@ pub struct PlanArguments {
     /// The recipe.
     recipe: PathBuf,
     /// Lengths to compare, comma separated. Default: the recipe's, and a quarter of the first.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = parse_length)]
     seq_len: Vec<u32>,
     /// Tokenize a sample even if the store holds the whole corpus.
     #[arg(long)]
@@ -26,6 +26,18 @@ pub struct PlanArguments {
     out: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
+}
+
+/// A number of tokens: digits, or `128K` for 131072.
+fn parse_length(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1024),
+        None => (text, 1),
+    };
+    let tokens = digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit));
+    tokens
+        .filter(|n| (1..=1 << 24).contains(n))
+        .ok_or_else(|| "expected a number of tokens from 1 to 16777216, such as 131072 or 128K".into())
 }
 
 pub fn run(arguments: &PlanArguments, printer: &Printer) -> Result<()> {

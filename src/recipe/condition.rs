@@ -14,6 +14,7 @@ use polars::prelude::{
 use polars::sql::sql_expr;
 
 use super::types::MetadataType;
+use crate::guard::with_deep_stack;
 
 /// Longest condition, in bytes. It bounds the depth of the parsed expression, which is walked by
 /// recursion.
@@ -41,6 +42,10 @@ pub(super) fn check(sql: &str, metadata: &BTreeMap<String, MetadataType>) -> Res
             "",
         ));
     }
+    with_deep_stack(|| check_parsed(sql, metadata))
+}
+
+fn check_parsed(sql: &str, metadata: &BTreeMap<String, MetadataType>) -> Result<(), Problem> {
     let expr =
         sql_expr(sql).map_err(|error| problem(format!("not a SQL condition: {}", reason(&error)), ""))?;
     for name in expr.clone().meta().root_names() {

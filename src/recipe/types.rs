@@ -407,7 +407,8 @@ pub fn default_pair_cost() -> f64 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shards {
-    /// Target size of a shard in bytes of tokens.
+    /// Target size of a shard in bytes of tokens; a shard holds at least one record batch, which is
+    /// 8 MiB or one sequence.
     #[schemars(range(min = 1_048_576, max = 1_099_511_627_776u64))]
     pub bytes: u64,
 }
@@ -424,8 +425,8 @@ impl Default for Shards {
 pub struct Limits {
     /// A record without usable text: stop the run, or skip and count it.
     pub on_bad_record: OnBadRecord,
-    /// `skip` only: give up after this many bad records.
-    pub max_bad_records: u64,
+    /// `skip` only: give up after this many bad records. Default: never.
+    pub max_bad_records: Option<u64>,
     /// Largest document, in bytes of its record.
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub max_document_bytes: u64,
@@ -441,7 +442,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             on_bad_record: OnBadRecord::default(),
-            max_bad_records: u64::MAX,
+            max_bad_records: None,
             max_document_bytes: 256 << 20,
             max_file_bytes: 1 << 40,
             zstd_window_log: 27,

@@ -59,7 +59,7 @@ impl Counts {
     pub fn check(&self, limits: &Limits, path: &Path) -> Result<()> {
         let allowed = match limits.on_bad_record {
             OnBadRecord::Fail => 0,
-            OnBadRecord::Skip => limits.max_bad_records,
+            OnBadRecord::Skip => limits.max_bad_records.unwrap_or(u64::MAX),
         };
         if self.n_bad <= allowed {
             return Ok(());
@@ -111,7 +111,7 @@ mod tests {
         assert!(message.contains("x, line 3"), "{message}");
         let skip = Limits {
             on_bad_record: OnBadRecord::Skip,
-            max_bad_records: 1,
+            max_bad_records: Some(1),
             ..strict
         };
         assert!(counts.check(&skip, Path::new("corpus")).is_ok());

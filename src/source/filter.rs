@@ -8,6 +8,7 @@ use polars::prelude::*;
 use polars::sql::sql_expr;
 
 use super::record::{MetadataValue, Record};
+use crate::guard::with_deep_stack;
 use crate::recipe::MetadataType;
 
 /// A compiled condition.
@@ -25,6 +26,10 @@ impl Filter {
     /// A message when it is not SQL, names an unknown column, is not boolean, or looks at several
     /// rows at a time.
     pub(super) fn new(sql: &str, columns: &[(String, MetadataType)]) -> Result<Self, String> {
+        with_deep_stack(|| Self::compile(sql, columns))
+    }
+
+    fn compile(sql: &str, columns: &[(String, MetadataType)]) -> Result<Self, String> {
         let expression = sql_expr(sql).map_err(|error| error.to_string())?;
         if let Some(other) = expression.into_iter().find(|node| !looks_at_one_row(node)) {
             return Err(format!(
@@ -65,7 +70,7 @@ impl Filter {
             let keeps = |row: usize| result.get(if constant { 0 } else { row }).unwrap_or(false);
             Ok((0..records.len()).map(keeps).collect())
         };
-        evaluate().map_err(|error: PolarsError| error.to_string())
+        with_deep_stack(evaluate).map_err(|error: PolarsError| error.to_string())
     }
 
     fn evaluate(&self, records: &[Record<'_>]) -> PolarsResult<Column> {

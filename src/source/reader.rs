@@ -96,8 +96,12 @@ impl Reader {
             }
         }
         let detected = identify(&path, &stream, rules.format)?;
-        let mut warnings = detect::mismatches(&path, detected);
         let is_empty = stream.data().is_empty();
+        let mut warnings = if is_empty {
+            Vec::new()
+        } else {
+            detect::mismatches(&path, detected)
+        };
         // An empty file has nothing to go back to, and one document is read whole or not at all.
         let is_whole = detected.format == Format::Text && rules.separator.is_none();
         if from.byte > 0 && !(is_whole && from.record > 0) {

@@ -69,14 +69,16 @@ impl Tokenizer {
             path: path.into(),
             message,
         };
-        let n_bytes = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+        let n_bytes = std::fs::metadata(path)
+            .map_err(Error::io("read the tokenizer", path))?
+            .len();
         if n_bytes > preflight::MAX_BYTES {
             return Err(fail(format!(
                 "{n_bytes} bytes, more than {} allowed",
                 preflight::MAX_BYTES
             )));
         }
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let bytes = std::fs::read(path).map_err(Error::io("read the tokenizer", path))?;
         let digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
         let mut checked = preflight::check(&bytes).map_err(fail)?;
         let encode_special = recipe.special_tokens == SpecialTokens::Text;

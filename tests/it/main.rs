@@ -1,1 +1,13 @@
-fn main() {}
+//! The tests of the whole: the built binary and the library together, on real files.
+
+mod cli;
+mod crash;
+mod damage;
+mod hostile;
+mod packing;
+mod properties;
+mod reading;
+mod rooms;
+mod schemas;
+mod scratch;
+mod tokens;

@@ -13,12 +13,15 @@ import zstandard
 from conftest import ROOT
 from tokenizers import Tokenizer
 
-COLUMNS = ["document", "source", "file", "record", "byte_start", "byte_end", "hash", "text_bytes", "n_tokens"]
+COLUMNS = [
+    "document", "source", "file", "record", "byte_start", "byte_end", "hash", "text_bytes", "n_tokens",
+    "n_placed",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def tokenizer(path, manifest):
-    return Tokenizer.from_file(str(path / manifest["tokenizer"]["file"]))
+    return Tokenizer.from_file(str(path / manifest["tokenizer"]["name"]))
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +106,15 @@ def test_the_segments_of_a_document_tile_it(documents, segments, manifest):
             at += len(part)
         with_eod.add(at - n_tokens[document])
         if at > n_tokens[document]:
-            assert parts[-1][1][-1] == manifest["eod_id"]
+            assert parts[-1][1][-1] == manifest["ids"]["eod"]
     total = manifest["ledger"]["total"]
     assert with_eod == {int(total["tokens"]["eod_added"] > 0)}, "an EOD follows each document or none"
     assert len(segments) == total["documents"]["used"]
+
+
+def test_n_placed_counts_the_tokens_in_sequences(documents, segments):
+    for document, n_placed in documents.select("document", "n_placed").iter_rows():
+        assert n_placed == sum(len(part) for _, part in segments.get(document, [])), f"document {document}"
 
 
 def test_decoding_gives_back_the_source_text(tokens, texts, tokenizer):

@@ -3,10 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from blake3 import blake3
 
 KEYS = {
-    "format_version", "dataset", "recipe", "recipe_digest", "seq_len", "boundary", "eod_id", "pad_id",
-    "mask_id", "vocab_size", "tokenizer", "shards", "documents", "plan", "ledger", "statistics",
+    "format_version", "dataset", "recipe_digest", "recipe", "seq_len", "boundary", "position_mode", "align",
+    "rows_per_batch", "rows_per_shard", "batch_rows", "ids", "tokenizer", "inputs", "store", "plan",
+    "documents", "shards", "ledger", "statistics",
 }  # fmt: skip
 
 
@@ -15,7 +17,7 @@ def total(manifest, key):
 
 
 def test_the_manifest_has_the_documented_keys(manifest):
-    assert KEYS <= manifest.keys()
+    assert KEYS == manifest.keys()
     assert manifest["boundary"] in ("direct", "eod", "adaptive", "hybrid")
 
 
@@ -30,11 +32,16 @@ def test_each_shard_is_as_the_manifest_says(shards, manifest):
 
 
 def test_hashes_match_the_files(path, manifest):
-    blake3 = pytest.importorskip("blake3").blake3
-    files = [(shard["name"], shard["blake3"]) for shard in manifest["shards"]]
-    files.append((manifest["tokenizer"]["file"], manifest["tokenizer"]["blake3"]))
-    for name, digest in files:
-        assert blake3((path / name).read_bytes()).hexdigest() == digest.removeprefix("blake3:"), name
+    for entry in [*manifest["shards"], *(manifest[key] for key in ("tokenizer", "plan", "documents"))]:
+        content = (path / entry["name"]).read_bytes()
+        assert len(content) == entry["n_bytes"], entry["name"]
+        assert blake3(content).hexdigest() == entry["blake3"], entry["name"]
+
+
+def test_the_id_of_the_dataset_is_the_hash_of_its_manifest(path, manifest):
+    text = (path / "manifest.json").read_text()
+    unnamed = text.replace(manifest["dataset"], "", 1)
+    assert manifest["dataset"] == f"blake3:{blake3(unnamed.encode()).hexdigest()}"
 
 
 def test_the_ledger_agrees_with_the_shards(manifest):
@@ -60,9 +67,9 @@ def test_the_boundary_rule_sets_the_attention_of_each_row(dataset, manifest):
 
 
 def test_the_mask_token_is_never_in_a_sequence(dataset, manifest):
-    if manifest["mask_id"] is None:
+    if manifest["ids"]["mask"] is None:
         pytest.skip("the recipe names no mask token")
-    if manifest["mask_id"] == manifest["pad_id"]:
+    if manifest["ids"]["mask"] == manifest["ids"]["pad"]:
         pytest.skip("padding is written with the mask token")
     for row in dataset:
-        assert not (row.tokens == manifest["mask_id"]).any()
+        assert not (row.tokens == manifest["ids"]["mask"]).any()

@@ -23,7 +23,7 @@ def test_segments_lie_behind_one_another(dataset, manifest):
 
 def test_padding_holds_the_padding_token(dataset, manifest):
     for row in dataset:
-        assert (row.tokens[row.segment_ids() == 0] == manifest["pad_id"]).all()
+        assert (row.tokens[row.segment_ids() == 0] == manifest["ids"]["pad"]).all()
 
 
 def test_segment_ids_count_the_tokens_of_each_segment(dataset):

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 PREFIX = "ultrapack."
 REQUIRED_METADATA = {
-    "format_version", "seq_len", "rows_per_batch", "vocab_size", "tokenizer_digest", "eod_id", "pad_id",
-    "position_mode", "recipe_digest", "plan_digest", "shard_index",
+    "format_version", "seq_len", "rows_per_batch", "vocab_size", "eod_id", "pad_id", "mask_id", "boundary",
+    "position_mode", "align", "tokenizer_digest", "recipe_digest", "plan_digest", "shard_index",
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_numpy_views_the_tokens_of_a_batch_as_rows(shards, manifest):
             tokens = column.values.to_numpy(zero_copy_only=True).reshape(-1, seq_len)
             assert tokens.shape == (len(column), seq_len) and tokens.dtype == np.uint32
             assert not tokens.flags.writeable and not tokens.flags.owndata
-            assert tokens.max() < manifest["vocab_size"]
+            assert tokens.max() < manifest["ids"]["vocab_size"]
 
 
 def test_the_schema_is_the_documented_one(tables, manifest):
@@ -74,7 +74,7 @@ def test_the_schema_is_the_documented_one(tables, manifest):
         fields = {field.name: field for field in table.schema}
         aligned = "cu_seqlens_padded" in fields
         assert fields == expected_fields(manifest["seq_len"], aligned)
-        assert aligned or manifest["ledger"]["slots"]["padding_align"] == 0
+        assert aligned == (manifest["align"] > 1)
 
 
 def test_the_schema_metadata_agree_with_the_manifest(tables, manifest):
@@ -82,17 +82,22 @@ def test_the_schema_metadata_agree_with_the_manifest(tables, manifest):
         found = metadata(table.schema)
         assert REQUIRED_METADATA <= found.keys()
         assert int(found["shard_index"]) == index
-        for key in ("seq_len", "vocab_size", "eod_id", "pad_id"):
-            assert int(found[key]) == manifest[key], key
+        for key in ("format_version", "seq_len", "rows_per_batch", "boundary", "position_mode", "align"):
+            assert found[key] == str(manifest[key]), key
+        ids = manifest["ids"]
+        assert int(found["vocab_size"]) == ids["vocab_size"]
+        for name in ("eod", "pad", "mask"):
+            assert found[f"{name}_id"] == ("none" if ids[name] is None else str(ids[name])), name
         assert found["recipe_digest"] == manifest["recipe_digest"]
-        assert found["position_mode"] in ("sequence", "segment", "document")
+        for key in ("tokenizer", "plan"):
+            assert found[f"{key}_digest"] == f"blake3:{manifest[key]['blake3']}", key
 
 
 def test_all_batches_but_the_last_hold_the_same_number_of_rows(shards, manifest):
     rows = max(1, 8 * 2**20 // (4 * manifest["seq_len"]))
+    assert manifest["rows_per_batch"] == rows
     for shard in shards:
         file = pa.ipc.open_file(pa.memory_map(str(shard)))
-        assert int(metadata(file.schema)["rows_per_batch"]) == rows
         sizes = [file.get_batch(i).num_rows for i in range(file.num_record_batches)]
         assert all(size == rows for size in sizes[:-1]) and 0 < sizes[-1] <= rows
 
