@@ -157,6 +157,9 @@ fn encode(loaded: &LoadedRecipe, threads: usize) -> Value {
     json!({ "text_bytes": n_bytes, "tokens": n_tokens, "cpu_secs": cpu_secs, "wall_secs": wall.elapsed().as_secs_f64() })
 }
 
+/// Documents per part, as the store cuts them.
+const PART: usize = 128 << 10;
+
 /// Plans `n` documents with log-normal lengths of mean 1,080 tokens (sigma 1.1).
 fn planning(n: usize) -> Value {
     let mut random = Rng::new(7);
@@ -167,18 +170,17 @@ fn planning(n: usize) -> Value {
             - 6.0
     };
     let mean = 1080f64.ln() - 1.1 * 1.1 / 2.0;
-    let mut lens: Vec<u32> = (0..n)
-        .map(|_| (mean + 1.1 * normal()).exp().round().max(1.0) as u32)
+    let mut part = |n: usize| PartLens {
+        source: 0,
+        lens: (0..n)
+            .map(|_| (mean + 1.1 * normal()).exp().round().max(1.0) as u32)
+            .collect(),
+        duplicates: Vec::new(),
+    };
+    let parts = (0..n)
+        .step_by(PART)
+        .map(|first| part(PART.min(n - first)))
         .collect();
-    let mut parts = Vec::new();
-    while !lens.is_empty() {
-        let rest = lens.split_off(lens.len().min(128 << 10));
-        parts.push(PartLens {
-            source: 0,
-            lens: std::mem::replace(&mut lens, rest),
-            duplicates: Vec::new(),
-        });
-    }
     let corpus = Corpus {
         sources: vec![SourceRules {
             name: "synthetic".into(),

@@ -12,11 +12,12 @@
 
 mod cut;
 mod engine;
+mod newer;
 mod pattern;
 mod preflight;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -39,6 +40,8 @@ pub struct Tokenizer {
     path: PathBuf,
     bytes: Vec<u8>,
     engine: Arc<Engine>,
+    /// For text that the fast engine takes in another way; loaded when the first one comes.
+    reference: OnceLock<Result<Engine, String>>,
     may_cut: bool,
     encode_special: bool,
     ids: SpecialIds,
@@ -100,6 +103,7 @@ impl Tokenizer {
             path: path.into(),
             bytes,
             engine,
+            reference: OnceLock::new(),
             may_cut,
             encode_special,
             ids,
@@ -140,20 +144,31 @@ impl Tokenizer {
     /// The tokenizer library refuses the text.
     pub fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<()> {
         let result = if text.len() <= LONG_TEXT || !self.may_cut {
-            self.engine.encode(text, self.encode_special, out)
+            self.encode_piece(text, out)
         } else {
             let pieces: Result<Vec<Vec<u32>>, String> = cut::pieces(text, PIECE)
                 .into_par_iter()
                 .map(|piece| {
                     let mut ids = Vec::new();
-                    self.engine
-                        .encode(piece, self.encode_special, &mut ids)
-                        .map(|()| ids)
+                    self.encode_piece(piece, &mut ids).map(|()| ids)
                 })
                 .collect();
             pieces.map(|pieces| pieces.iter().for_each(|ids| out.extend_from_slice(ids)))
         };
         result.map_err(|message| self.error(message))
+    }
+
+    fn encode_piece(&self, text: &str, out: &mut Vec<u32>) -> Result<(), String> {
+        let mut engine = &*self.engine;
+        if matches!(engine, Engine::Pipeline(_)) && newer::occur_in(text) {
+            let reference = || reference_engine(&self.bytes, self.encode_special);
+            engine = self
+                .reference
+                .get_or_init(reference)
+                .as_ref()
+                .map_err(String::clone)?;
+        }
+        engine.encode(text, self.encode_special, out)
     }
 
     /// The text of `ids`, special tokens included.

@@ -574,7 +574,8 @@ fn links_pipes_and_directories_in_place_of_files_are_refused_at_once() {
         "tokenizer.json",
         "manifest.json",
     ] {
-        let replacements: [(&str, &dyn Fn(&Path)); 4] = [
+        type Replace<'a> = &'a dyn Fn(&Path);
+        let replacements: [(&str, Replace<'_>); 4] = [
             ("link", &|path| {
                 std::os::unix::fs::symlink(scratch.path("out").join(name), path).unwrap()
             }),
