@@ -51,7 +51,7 @@ fn check_parsed(sql: &str, metadata: &BTreeMap<String, MetadataType>) -> Result<
     for name in expr.clone().meta().root_names() {
         check_column(&name, sql, metadata)?;
     }
-    if let Some(what) = expr.into_iter().find_map(forbidden) {
+    if let Some(what) = expr.into_iter().find_map(looks_at_several_rows) {
         let hint = "a condition is decided for each document alone";
         return Err(problem(format!("the condition uses {what}"), hint));
     }
@@ -119,8 +119,8 @@ fn data_type(kind: MetadataType) -> DataType {
     }
 }
 
-/// Names the part of an expression that looks at more than one row.
-fn forbidden(expr: &Expr) -> Option<&'static str> {
+/// Says what in a node of an expression looks at more than one row, or is not known not to.
+pub(crate) fn looks_at_several_rows(expr: &Expr) -> Option<&'static str> {
     match expr {
         Expr::Alias(..)
         | Expr::Column(_)

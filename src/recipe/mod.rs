@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::condition::looks_at_several_rows;
 pub use self::meaning::{canonical_json, difference, digest, digest_of, meaning};
 pub use self::schema::schema;
 pub use self::template::template;

@@ -9,7 +9,7 @@ use polars::sql::sql_expr;
 
 use super::record::{MetadataValue, Record};
 use crate::guard::with_deep_stack;
-use crate::recipe::MetadataType;
+use crate::recipe::{MetadataType, looks_at_several_rows};
 
 /// A compiled condition.
 #[derive(Debug, Clone)]
@@ -31,11 +31,8 @@ impl Filter {
 
     fn compile(sql: &str, columns: &[(String, MetadataType)]) -> Result<Self, String> {
         let expression = sql_expr(sql).map_err(|error| error.to_string())?;
-        if let Some(other) = expression.into_iter().find(|node| !looks_at_one_row(node)) {
-            return Err(format!(
-                "`{sql}` looks at more than one row at a time, or uses something that is not supported \
-                 here: {other}"
-            ));
+        if let Some(what) = expression.into_iter().find_map(looks_at_several_rows) {
+            return Err(format!("`{sql}` uses {what}: it must look at one row at a time"));
         }
         let columns = columns.iter().map(|(name, kind)| (name.into(), *kind)).collect();
         let filter = Self {
@@ -119,68 +116,5 @@ fn column<'a>(
             });
             BooleanChunked::from_iter_options(name, values).into_column()
         }
-    }
-}
-
-/// Whether the result of this node for a row depends on that row alone. A list of what is known to,
-/// so that an expression of a later version of the engine is refused and not misread.
-fn looks_at_one_row(node: &Expr) -> bool {
-    use BooleanFunction as B;
-    use StringFunction as S;
-    match node {
-        Expr::Column(_)
-        | Expr::Literal(_)
-        | Expr::Alias(..)
-        | Expr::BinaryExpr { .. }
-        | Expr::Cast { .. }
-        | Expr::Ternary { .. } => true,
-        // The list of an `IN`.
-        Expr::Agg(AggExpr::Implode { input, .. }) => matches!(**input, Expr::Literal(_)),
-        Expr::Function { function, .. } => match function {
-            FunctionExpr::Negate
-            | FunctionExpr::Pow(_)
-            | FunctionExpr::FillNull
-            | FunctionExpr::Coalesce
-            | FunctionExpr::MinHorizontal
-            | FunctionExpr::MaxHorizontal => true,
-            FunctionExpr::Boolean(function) => matches!(
-                function,
-                B::IsNull
-                    | B::IsNotNull
-                    | B::IsFinite
-                    | B::IsInfinite
-                    | B::IsNan
-                    | B::IsNotNan
-                    | B::IsBetween { .. }
-                    | B::IsIn { .. }
-                    | B::AllHorizontal
-                    | B::AnyHorizontal
-                    | B::Not
-            ),
-            FunctionExpr::StringExpr(function) => matches!(
-                function,
-                S::Contains { .. }
-                    | S::CountMatches(_)
-                    | S::StartsWith
-                    | S::EndsWith
-                    | S::Extract(_)
-                    | S::Find { .. }
-                    | S::LenBytes
-                    | S::LenChars
-                    | S::Lowercase
-                    | S::Uppercase
-                    | S::Replace { .. }
-                    | S::Slice
-                    | S::Head
-                    | S::Tail
-                    | S::StripChars
-                    | S::StripCharsStart
-                    | S::StripCharsEnd
-                    | S::StripPrefix
-                    | S::StripSuffix
-            ),
-            _ => false,
-        },
-        _ => false,
     }
 }
