@@ -26,6 +26,10 @@ use crate::error::{Error, Result};
 use crate::recipe::{self, SpecialTokens, TokenRef};
 use engine::Engine;
 
+/// Raised by whoever changes the engines in a way that may change ids, so that old tokens are not met
+/// again.
+const ENGINE_REVISION: u32 = 1;
+
 /// Texts longer than this are cut at safe places and encoded in parallel.
 const LONG_TEXT: usize = 256 << 10;
 
@@ -134,7 +138,11 @@ impl Tokenizer {
 
     /// Everything that decides which ids come out of a given text: part of the store's address.
     pub fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "tokenizer": self.digest, "special_tokens": if self.encode_special { "text" } else { "allow" } })
+        serde_json::json!({
+            "tokenizer": self.digest,
+            "special_tokens": if self.encode_special { "text" } else { "allow" },
+            "engine": ENGINE_REVISION,
+        })
     }
 
     /// Appends the ids of a document's text to `out`. Long text is cut where it is safe and encoded
