@@ -97,12 +97,13 @@ pub fn identify(
         let mut hashed = Vec::with_capacity(source.files.len());
         for (number, file) in source.files.iter().enumerate() {
             monitor.check()?;
-            let blake3 = fingerprints.hash(&file.path, monitor)?;
+            let (blake3, (n_bytes, modified_ns, _)) = fingerprints.hash(&file.path, monitor)?;
             names.update(records::line(&(&file.name, &blake3)).as_bytes());
             hashed.push(UnitFile {
                 file: number,
                 blake3,
-                n_bytes: file.n_bytes,
+                n_bytes,
+                modified_ns,
             });
         }
         let sizes: Vec<u64> = source.files.iter().map(|f| f.n_bytes).collect();
@@ -158,14 +159,14 @@ impl Fingerprints {
         }
     }
 
-    fn hash(&mut self, path: &Path, monitor: &Monitor) -> Result<String> {
+    fn hash(&mut self, path: &Path, monitor: &Monitor) -> Result<(String, Identity)> {
         let key = std::fs::canonicalize(path).map_err(Error::io("find", path))?;
         let found = identity(path)?;
         if let Some(known) = self.known.get(&key)
             && (known.n_bytes, known.modified_ns, known.inode) == found
         {
             add(&monitor.input_bytes, found.0);
-            return Ok(known.blake3.clone());
+            return Ok((known.blake3.clone(), found));
         }
         let started = SystemTime::now();
         let mut hasher = blake3::Hasher::new();
@@ -203,7 +204,7 @@ impl Fingerprints {
             self.known.insert(key, entry);
             self.changed = true;
         }
-        Ok(blake3)
+        Ok((blake3, found))
     }
 
     fn save(self, store: &Store) -> Result<()> {
@@ -216,8 +217,11 @@ impl Fingerprints {
     }
 }
 
-/// Length, modification time and inode of a file.
-fn identity(path: &Path) -> Result<(u64, i128, u64)> {
+/// Length in bytes, modification time in nanoseconds since 1970, and inode.
+type Identity = (u64, i128, u64);
+
+/// What tells a file from a changed one without reading it.
+fn identity(path: &Path) -> Result<Identity> {
     let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
     let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Ok((metadata.len(), modified, metadata.ino()))
@@ -228,10 +232,8 @@ fn identity(path: &Path) -> Result<(u64, i128, u64)> {
 /// # Errors
 /// [`Error::Input`] that names the file.
 pub fn still_the_same(file: &InputFile, expected: &UnitFile) -> Result<()> {
-    let n_bytes = std::fs::metadata(&file.path)
-        .map_err(Error::io("read", &file.path))?
-        .len();
-    match n_bytes == expected.n_bytes {
+    let (n_bytes, modified_ns, _) = identity(&file.path)?;
+    match (n_bytes, modified_ns) == (expected.n_bytes, expected.modified_ns) {
         true => Ok(()),
         false => Err(Error::input(
             Place::file(&file.path),

@@ -10,7 +10,7 @@
 //! maps them without a copy. What Arrow leaves out is added in its own extension points: a checksum
 //! of every record batch in the footer's metadata, and, kept by whoever refers to the file, a
 //! checksum of the *frame* (everything that is not a batch) and of the whole. A reader here takes
-//! nothing from a file that it has not checked: see [`reader`].
+//! nothing from a file that it has not checked: see [`CheckedFile`].
 
 mod map;
 mod reader;

@@ -23,6 +23,9 @@ pub struct UnitFile {
     pub blake3: String,
     /// Its length in bytes.
     pub n_bytes: u64,
+    /// Its modification time in nanoseconds since 1970, to see a change while it is read. Not part of
+    /// any address.
+    pub modified_ns: i128,
 }
 
 /// Some files of one source that are tokenized together.
@@ -116,6 +119,7 @@ mod tests {
             file,
             blake3: hash.into(),
             n_bytes: 1,
+            modified_ns: 0,
         };
         let (a, b) = (Value::from("a"), Value::from("b"));
         let address = Unit::address(&a, &b, &[file(0, "x")]);
