@@ -165,6 +165,18 @@ impl ReadFile {
         self.n_bytes
     }
 
+    /// BLAKE3 of all bytes, hexadecimal. Reads from the start, so a file is hashed once per opening.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn blake3(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update_reader(&self.file)
+            .map_err(Error::io("read", &self.path))?;
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
     /// Fills `buffer` from byte `offset`.
     ///
     /// # Errors

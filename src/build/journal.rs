@@ -157,14 +157,8 @@ impl Journal {
 }
 
 fn same_hash(directory: &Path, name: &str, expected: &str) -> bool {
-    disk::ReadFile::open(&directory.join(name))
-        .ok()
-        .and_then(|file| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(file.file()).ok()?;
-            Some(hasher.finalize().to_hex().as_str() == expected)
-        })
-        .unwrap_or(false)
+    let found = disk::ReadFile::open(&directory.join(name)).and_then(|file| file.blake3());
+    found.is_ok_and(|hash| hash == expected)
 }
 
 type Identity<'a> = (&'a Value, &'a [InputEntry], &'a str);

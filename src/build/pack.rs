@@ -113,12 +113,21 @@ pub fn pack(loaded: &LoadedRecipe, options: &Options, monitor: &Monitor) -> Resu
     }
     let pool = pool(options.threads)?;
     let store = Store::open(&options.store)?;
-    let corpora = prepare(loaded, &store, &pool, monitor, &mut clock, |tokenizer, inputs| {
-        directories.iter().try_for_each(|(_, directory)| {
-            let meaning = recipe::meaning(&loaded.recipe);
-            super::dataset::refuse_other_build(directory, &meaning, inputs, tokenizer, options.restart)
-        })
-    })?;
+    let opened = open(loaded)?;
+    let corpora = prepare(
+        loaded,
+        opened,
+        &store,
+        &pool,
+        monitor,
+        &mut clock,
+        |tokenizer, inputs| {
+            directories.iter().try_for_each(|(_, directory)| {
+                let meaning = recipe::meaning(&loaded.recipe);
+                super::dataset::refuse_other_build(directory, &meaning, inputs, tokenizer, options.restart)
+            })
+        },
+    )?;
     let mut datasets = Vec::new();
     for (seq_len, directory) in &directories {
         let rules = Rules::new(&loaded.recipe, *seq_len);
@@ -157,9 +166,21 @@ pub fn pack(loaded: &LoadedRecipe, options: &Options, monitor: &Monitor) -> Resu
 /// # Errors
 /// Any class of [`Error`].
 pub fn tokenize(loaded: &LoadedRecipe, store: &Path, threads: usize, monitor: &Monitor) -> Result<Corpora> {
+    tokenize_opened(loaded, open(loaded)?, store, threads, monitor)
+}
+
+/// As [`tokenize`], with files and tokenizer already opened.
+pub(super) fn tokenize_opened(
+    loaded: &LoadedRecipe,
+    opened: Opened,
+    store: &Path,
+    threads: usize,
+    monitor: &Monitor,
+) -> Result<Corpora> {
     let store = Store::open(store)?;
     prepare(
         loaded,
+        opened,
         &store,
         &pool(threads)?,
         monitor,
@@ -168,8 +189,27 @@ pub fn tokenize(loaded: &LoadedRecipe, store: &Path, threads: usize, monitor: &M
     )
 }
 
+/// What a recipe names, found and checked: nothing of the documents is read yet.
+pub(super) struct Opened {
+    pub sources: Arc<Vec<SourceInput>>,
+    pub tokenizer: Arc<Tokenizer>,
+}
+
+/// Finds the files, checks the filters, loads the tokenizer. The tokenizer takes half a second.
+pub(super) fn open(loaded: &LoadedRecipe) -> Result<Opened> {
+    let sources = inputs::find(loaded)?;
+    inputs::metadata_columns(&sources)?;
+    let recipe = &loaded.recipe.tokenizer;
+    let tokenizer = Tokenizer::load(&loaded.base.join(&recipe.file), recipe)?;
+    Ok(Opened {
+        sources: Arc::new(sources),
+        tokenizer: Arc::new(tokenizer),
+    })
+}
+
 fn prepare(
     loaded: &LoadedRecipe,
+    opened: Opened,
     store: &Store,
     pool: &ThreadPool,
     monitor: &Monitor,
@@ -178,10 +218,7 @@ fn prepare(
 ) -> Result<Corpora> {
     let recipe = &loaded.recipe;
     loaded.warnings.iter().for_each(|warning| monitor.warn(warning));
-    let sources = Arc::new(inputs::find(loaded)?);
-    inputs::metadata_columns(&sources)?;
-    let path = loaded.base.join(&recipe.tokenizer.file);
-    let tokenizer = Arc::new(Tokenizer::load(&path, &recipe.tokenizer)?);
+    let Opened { sources, tokenizer } = opened;
     tokenizer.notes().iter().for_each(|note| monitor.warn(note));
     let total = sources.iter().flat_map(|s| &s.files).map(|f| f.n_bytes).sum();
     monitor.input_total.store(total, Ordering::Relaxed);
@@ -313,14 +350,11 @@ pub struct CheckedSource {
 /// # Errors
 /// What `pack` would fail with before its first document.
 pub fn check(loaded: &LoadedRecipe) -> Result<Checked> {
-    let sources = inputs::find(loaded)?;
-    inputs::metadata_columns(&sources)?;
-    let recipe = &loaded.recipe;
-    let tokenizer = Tokenizer::load(&loaded.base.join(&recipe.tokenizer.file), &recipe.tokenizer)?;
+    let Opened { sources, tokenizer } = open(loaded)?;
     let sources = sources
-        .into_iter()
+        .iter()
         .map(|s| CheckedSource {
-            name: s.name,
+            name: s.name.clone(),
             n_files: s.files.len() as u64,
             n_bytes: s.files.iter().map(|f| f.n_bytes).sum(),
         })

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::dataset::shards_bytes;
 use super::inputs::{self, SourceInput};
 use super::monitor::{Monitor, Stage, add};
-use super::pack::{self as job, tokenize};
+use super::pack::{self as job, Opened};
 use crate::error::Result;
 use crate::pack::{self, Corpus, PartLens, Rules, SourceRules, Summary};
 use crate::recipe::{LoadedRecipe, Placement};
@@ -97,9 +97,10 @@ pub fn forecast(
     monitor: &Monitor,
 ) -> Result<Forecast> {
     let started = Instant::now();
-    let lengths = match sample_only || !in_store(loaded, store, monitor)? {
-        true => sampled(loaded, threads, monitor)?,
-        false => stored(loaded, store, threads, monitor)?,
+    let opened = job::open(loaded)?;
+    let lengths = match sample_only || !in_store(&opened, store, monitor)? {
+        true => sampled(loaded, &opened, threads, monitor)?,
+        false => stored(loaded, opened, store, threads, monitor)?,
     };
     monitor.enter(Stage::Plan);
     let mut rows = Vec::new();
@@ -167,15 +168,13 @@ struct Lengths {
 }
 
 /// Whether every unit of the recipe is complete in the store.
-fn in_store(loaded: &LoadedRecipe, store: &Path, monitor: &Monitor) -> Result<bool> {
+fn in_store(opened: &Opened, store: &Path, monitor: &Monitor) -> Result<bool> {
     if !store.is_dir() {
         return Ok(false);
     }
     let store = Store::open(store)?;
-    let sources = inputs::find(loaded)?;
-    let tokenizer = tokenizer(loaded)?;
     monitor.enter(Stage::Hash);
-    let (units, _) = inputs::identify(&sources, &tokenizer, &store, monitor)?;
+    let (units, _) = inputs::identify(&opened.sources, &opened.tokenizer, &store, monitor)?;
     for unit in units {
         if !store
             .parts(&unit.address)?
@@ -188,15 +187,14 @@ fn in_store(loaded: &LoadedRecipe, store: &Path, monitor: &Monitor) -> Result<bo
     Ok(true)
 }
 
-fn tokenizer(loaded: &LoadedRecipe) -> Result<Tokenizer> {
-    Tokenizer::load(
-        &loaded.base.join(&loaded.recipe.tokenizer.file),
-        &loaded.recipe.tokenizer,
-    )
-}
-
-fn stored(loaded: &LoadedRecipe, store: &Path, threads: usize, monitor: &Monitor) -> Result<Lengths> {
-    let corpora = tokenize(loaded, store, threads, monitor)?;
+fn stored(
+    loaded: &LoadedRecipe,
+    opened: Opened,
+    store: &Path,
+    threads: usize,
+    monitor: &Monitor,
+) -> Result<Lengths> {
+    let corpora = job::tokenize_opened(loaded, opened, store, threads, monitor)?;
     let n_documents = corpora.stored.n_documents();
     let n_tokens = corpora.store_units.iter().map(|u| u.n_tokens).sum();
     Ok(Lengths {
@@ -215,9 +213,8 @@ struct SampledChunk {
     lens: Vec<u32>,
 }
 
-fn sampled(loaded: &LoadedRecipe, threads: usize, monitor: &Monitor) -> Result<Lengths> {
-    let sources = inputs::find(loaded)?;
-    let tokenizer = tokenizer(loaded)?;
+fn sampled(loaded: &LoadedRecipe, opened: &Opened, threads: usize, monitor: &Monitor) -> Result<Lengths> {
+    let Opened { sources, tokenizer } = opened;
     let pool = job::pool(threads)?;
     monitor.enter(Stage::Tokenize);
     let total_bytes: u64 = sources.iter().flat_map(|s| &s.files).map(|f| f.n_bytes).sum();
@@ -236,7 +233,7 @@ fn sampled(loaded: &LoadedRecipe, threads: usize, monitor: &Monitor) -> Result<L
                 source,
                 index as u64 ^ loaded.recipe.seed,
                 budget,
-                &tokenizer,
+                tokenizer,
                 monitor,
             )
         })?;

@@ -270,15 +270,14 @@ fn check_whole_file(path: &Path, name: &str, n_bytes: u64, blake3: &str, level: 
     if level == Level::Quick {
         return;
     }
-    let mut hasher = blake3::Hasher::new();
-    match hasher.update_reader(file.file()) {
-        Ok(hasher) if hasher.finalize().to_hex().as_str() == blake3 => {}
+    match file.blake3() {
+        Ok(hash) if hash == blake3 => {}
         Ok(_) => report.find(
             "V004",
             name,
             "its BLAKE3 is not the one in the manifest: bytes were changed after writing",
         ),
-        Err(error) => report.find("V002", name, format!("failed to read: {error}")),
+        Err(error) => report.find("V002", name, error.to_string()),
     }
 }
 
@@ -439,11 +438,7 @@ impl Context<'_> {
             );
         }
         // The batches are in the page cache now; the whole-file hash reads them from there.
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update_reader(file.file().file())
-            .map_err(Error::io("read", file.path()))?;
-        if hasher.finalize().to_hex().as_str() != entry.blake3 {
+        if file.file().blake3()? != entry.blake3 {
             outcome.find(
                 "V004",
                 "its BLAKE3 is not the one in the manifest: bytes were changed after writing",

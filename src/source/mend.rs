@@ -50,7 +50,7 @@ pub(super) fn mend(line: &str, surrogates: bool) -> Option<String> {
     })
 }
 
-/// The code unit of a `\uXXXX` escape at the start of `bytes`.
+/// The code unit of a four-digit `\u` escape at the start of `bytes`.
 fn escape(bytes: &[u8]) -> Option<u32> {
     let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
     digits.iter().try_fold(0, |unit, &digit| {
