@@ -1,0 +1,25 @@
+//! How things look everywhere: letters and colours of segments.
+
+/// Colours of segments, in turn: Okabe and Ito's palette, told apart by colour-blind readers too.
+///
+/// Source: M. Okabe and K. Ito, "Color Universal Design", 2008; black left out.
+pub const PALETTE: [(u8, u8, u8); 7] = [
+    (0x00, 0x72, 0xb2),
+    (0xe6, 0x9f, 0x00),
+    (0x00, 0x9e, 0x73),
+    (0xcc, 0x79, 0xa7),
+    (0x56, 0xb4, 0xe9),
+    (0xd5, 0x5e, 0x00),
+    (0xf0, 0xe4, 0x42),
+];
+
+/// The letter of segment `index`: A to Z, a to z, and again.
+pub fn letter(index: usize) -> char {
+    const LETTERS: &[u8; 52] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    char::from(LETTERS[index % LETTERS.len()])
+}
+
+/// The colour of segment `index`; neighbours differ.
+pub fn color(index: usize) -> (u8, u8, u8) {
+    PALETTE[index % PALETTE.len()]
+}
