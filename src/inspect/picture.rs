@@ -107,17 +107,19 @@ fn legend(sequence: &SequenceFigures, x: f64, y: f64) -> Markup {
             @for (i, (index, segment)) in named.iter().enumerate() {
                 @let (r, g, b) = look::color(*index);
                 rect x=(px(x)) y=(px(line(i))) width="15" height="15" rx="2" fill=(format!("#{r:02x}{g:02x}{b:02x}")) {}
-                text fill="#000000" x=(px(x + 7.5)) y=(px(line(i) + 11.5)) text-anchor="middle" { (segment.letter) }
+                text fill=(look::label_color(*index)) x=(px(x + 7.5)) y=(px(line(i) + 11.5)) text-anchor="middle" { (segment.letter) }
                 text class="ink" x=(px(x + 23.0)) y=(px(line(i) + 11.5)) { (shorten(&provenance(segment), 40)) }
                 text class="faint" x=(px(x + LEGEND_WIDTH)) y=(px(line(i) + 11.5)) text-anchor="end" { (count(u64::from(segment.len))) }
             }
             @if hidden > 0 {
                 text class="faint" x=(px(x + 23.0)) y=(px(line(named.len()) + 11.5)) { "and " (count(hidden as u64)) " shorter ones" }
             }
-            rect class="panel" x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
-            rect fill=(format!("url(#padding-{})", sequence.sequence)) x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
-            text class="ink" x=(px(x + 23.0)) y=(px(keys + 11.5)) { "padding: attends to nothing" }
-            text class="faint" x=(px(x + LEGEND_WIDTH)) y=(px(keys + 11.5)) text-anchor="end" { (count(padding)) }
+            @if padding > 0 {
+                rect class="panel" x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
+                rect fill=(format!("url(#padding-{})", sequence.sequence)) x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
+                text class="ink" x=(px(x + 23.0)) y=(px(keys + 11.5)) { "padding: attends to nothing" }
+                text class="faint" x=(px(x + LEGEND_WIDTH)) y=(px(keys + 11.5)) text-anchor="end" { (count(padding)) }
+            }
             @if sequence.full_attention {
                 rect class="cross" fill-opacity="0.45" x=(px(x)) y=(px(keys + LEGEND_LINE)) width="15" height="15" rx="2" {}
                 text class="ink" x=(px(x + 23.0)) y=(px(keys + LEGEND_LINE + 11.5)) { "different documents: attend here as well" }

@@ -208,7 +208,7 @@ fn fill(pen: &mut Pen, overview: &Overview) {
         .to(INDENT + 10)
         .say(Ink::Faint, "▕");
     let full = bar(fill.fill_ratio, cells, pen.look.ascii);
-    pen.say(Ink::After, &full).to(INDENT + 11 + cells);
+    pen.say(Ink::After, &full).pad(INDENT + 11 + cells);
     pen.say(Ink::Faint, "▏").end().to(INDENT);
     let per_sequence = &fill.segments_per_sequence;
     let line = [
@@ -347,7 +347,7 @@ fn cost(pen: &mut Pen, overview: &Overview) {
     pen.to(INDENT)
         .say(Ink::Faint, "0 ▕")
         .say(Ink::After, &columns(&attention.histogram));
-    pen.to(INDENT + 3 + attention.histogram.len())
+    pen.pad(INDENT + 3 + attention.histogram.len())
         .say(Ink::Faint, "▏ 1")
         .end();
     let ranks = &attention.ranks;
