@@ -29,9 +29,10 @@ pub fn sequence(sequence: &SequenceFigures, look: &Look) -> String {
     let beside = look.width >= WIDE;
     let room = look
         .width
-        .saturating_sub(if beside { LEFT + 52 } else { LEFT })
+        .saturating_sub(if beside { LEFT + 58 } else { LEFT })
         .clamp(1, WIDEST);
-    let picture = Picture::new(sequence, room);
+    // An even number, so that the last line has two halves.
+    let picture = Picture::new(sequence, if room > 1 { room & !1 } else { 1 });
     let listed = listed(
         sequence,
         if beside {
