@@ -31,6 +31,14 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
     if sequences.is_empty() {
         return html! {};
     }
+    let because = |reason: &str| {
+        let has = |embedded: &Embedded| embedded.reasons.iter().any(|given| given == reason);
+        sequences.iter().position(has)
+    };
+    // The mask with the most documents has the most to show.
+    let first = because("asked for")
+        .or_else(|| because("most documents"))
+        .unwrap_or(0);
     let palette = look::PALETTE.map(|(r, g, b)| format!("#{r:02x}{g:02x}{b:02x}"));
     let identity = &overview.identity;
     html! {
@@ -43,7 +51,7 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
             div.toolbar {
                 label.field.wide {
                     span { "Sequence" }
-                    select #sequence { @for embedded in sequences { (choice(embedded, payloads)) } }
+                    select #sequence { @for (index, embedded) in sequences.iter().enumerate() { (choice(embedded, payloads, index == first)) } }
                 }
                 form #go autocomplete="off" {
                     label.field {
@@ -109,14 +117,14 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
     }
 }
 
-fn choice(embedded: &Embedded, payloads: &[Payload]) -> Markup {
+fn choice(embedded: &Embedded, payloads: &[Payload], first: bool) -> Markup {
     let figures = &embedded.figures;
     let embedded_too = payloads
         .iter()
         .any(|payload| payload.sequence() == figures.sequence);
     let documents = figures.segments.len() as u64;
     html! {
-        option value=(figures.sequence) disabled[!embedded_too] {
+        option value=(figures.sequence) disabled[!embedded_too] selected[first && embedded_too] {
             "#" (count(figures.sequence)) " — " (embedded.reasons.join(", ")) " · "
             (count(documents)) @if documents == 1 { " document · " } @else { " documents · " }
             (percent(figures.n_tokens as f64 / f64::from(figures.seq_len))) " full"

@@ -20,12 +20,14 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use super::charts::{self, Theme};
 use super::figures::{Overview, SequenceFigures};
 
 /// A page stays below five megabytes, so that it can be mailed and opens at once; the notes on what did
 /// not fit need a little of that.
 const MAX_BYTES: usize = 5_000_000 - 2_000;
 
+/// The page's own style; that of the charts comes from them.
 const STYLE: &str = include_str!("page.css");
 
 /// The script, in the order in which its parts build on each other.
@@ -65,18 +67,19 @@ pub fn html(overview: &Overview, sequences: &[Embedded], text: &(dyn Fn(u32) -> 
 }
 
 fn document(overview: &Overview, sequences: &[Embedded], payloads: &[payload::Payload]) -> Markup {
+    let style = style();
     let title = format!("{} · ultrapack inspect", overview.identity.path);
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta http-equiv="Content-Security-Policy" content=(policy(&style));
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
                 title { (title) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(&style)) }
             }
             body {
                 (sections::header(overview))
@@ -95,13 +98,23 @@ fn document(overview: &Overview, sequences: &[Embedded], payloads: &[payload::Pa
     }
 }
 
+/// The style of page and charts. What is printed is light.
+fn style() -> String {
+    format!(
+        "{STYLE}{}@media screen and (prefers-color-scheme:dark){{\n{}}}\n@media screen{{\n{}}}\n",
+        charts::css("", Theme::Light),
+        charts::css(":root:not([data-theme=light])", Theme::Dark),
+        charts::css(":root[data-theme=dark]", Theme::Dark),
+    )
+}
+
 /// Nothing may be loaded, sent, framed or run but the style and the script with these hashes.
-fn policy() -> String {
+fn policy(style: &str) -> String {
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     format!(
         "default-src 'none'; script-src {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
         hash(SCRIPT),
-        hash(STYLE)
+        hash(style)
     )
 }
 
@@ -112,6 +125,6 @@ mod tests {
     #[test]
     fn script_and_style_cannot_end_their_own_elements() {
         assert!(!SCRIPT.to_ascii_lowercase().contains("</script") && !SCRIPT.contains("<!--"));
-        assert!(!STYLE.to_ascii_lowercase().contains("</style"));
+        assert!(!style().to_ascii_lowercase().contains("</style"));
     }
 }

@@ -65,6 +65,10 @@ pub fn glance(overview: &Overview) -> Markup {
     let tile = |name: &str, value: String, more: String| {
         html! { div.tile { dt { (name) } dd { b { (value) } span { (more) } } } }
     };
+    let shards = match overview.identity.n_shards {
+        1 => "in one shard".into(),
+        n => format!("in {} shards, {}", count(n), bytes(overview.identity.n_bytes)),
+    };
     let padding = fill.padding_tail + fill.padding_align;
     let kept = overview
         .context_kept
@@ -73,7 +77,7 @@ pub fn glance(overview: &Overview) -> Markup {
         .find(|kept| kept.documents > 0.0);
     html! {
         dl.glance aria-label="At a glance" {
-            (tile("Sequences", count(fill.n_sequences), format!("{} bytes in {} shards", bytes(overview.identity.n_bytes).replace(" B", ""), count(overview.identity.n_shards))))
+            (tile("Sequences", count(fill.n_sequences), shards))
             (tile("Tokens", short(fill.tokens), overview.identity.n_documents.map_or("placed".into(), |n| format!("of {} documents", count(n)))))
             (tile("Fill", percent(fill.fill_ratio), format!("{} padding", short(padding))))
             @if let Some(kept) = kept {

@@ -18,8 +18,11 @@ class Painter {
 
   /** Reads the colours of the theme again. */
   theme() {
-    const style = getComputedStyle(this.canvas);
-    const color = (name) => style.getPropertyValue(name).trim();
+    // A variable may be a `light-dark()` that only a property resolves.
+    const color = (name) => {
+      this.canvas.style.color = `var(${name})`;
+      return getComputedStyle(this.canvas).color;
+    };
     this.colors = {
       paper: color('--card'), ink: color('--ink'), muted: color('--muted'), line: color('--line'),
       masked: color('--masked'), across: color('--across'), padding: color('--padding'), hatch: color('--hatch'),

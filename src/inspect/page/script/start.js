@@ -9,11 +9,11 @@ const map = canvas && sequences.length > 0 ? new MaskMap(canvas) : null;
 
 listenToTheme(() => map?.theme());
 
-/** Sequence and view of the address; the first sequence if it names none that is here. */
+/** Sequence and view of the address; the one chosen already if it names none that is here. */
 function openAddress() {
   const parameters = new URLSearchParams(location.hash.slice(1));
   const named = parameters.get('seq');
-  return sequences.includes(named) ? map.open(named, parameters) : map.open(sequences[0]);
+  return sequences.includes(named) ? map.open(named, parameters) : map.open(map.choice.value);
 }
 
 if (map) {
