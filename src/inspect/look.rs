@@ -1,4 +1,6 @@
-//! How things look everywhere: letters and colours of segments.
+//! How things look everywhere: letters and colours of segments, and the recipe's words.
+
+use crate::recipe::Boundary;
 
 /// Colours of segments, in turn: Okabe and Ito's palette, told apart by colour-blind readers too.
 ///
@@ -22,4 +24,14 @@ pub fn letter(index: usize) -> char {
 /// The colour of segment `index`; neighbours differ.
 pub fn color(index: usize) -> (u8, u8, u8) {
     PALETTE[index % PALETTE.len()]
+}
+
+/// A boundary as recipes call it.
+pub fn boundary(boundary: Boundary) -> &'static str {
+    match boundary {
+        Boundary::Direct => "direct",
+        Boundary::Eod => "eod",
+        Boundary::Adaptive => "adaptive",
+        Boundary::Hybrid => "hybrid",
+    }
 }
