@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use super::super::charts;
-use super::super::figures::{Finding, Identity, Kind, Overview, Severity};
+use super::super::figures::{Finding, Identity, Kind, Overview, RankFigures, Severity};
 use super::tables;
 use crate::numbers::{bytes, count, percent, short};
 use crate::recipe::Boundary;
@@ -62,9 +62,6 @@ fn position_mode(mode: PositionMode) -> &'static str {
 /// Six figures that answer the first questions.
 pub fn glance(overview: &Overview) -> Markup {
     let (fill, attention) = (&overview.fill, &overview.attention);
-    let tile = |name: &str, value: String, more: String| {
-        html! { div.tile { dt { (name) } dd { b { (value) } span { (more) } } } }
-    };
     let shards = match overview.identity.n_shards {
         1 => "in one shard".into(),
         n => format!("in {} shards, {}", count(n), bytes(overview.identity.n_bytes)),
@@ -84,13 +81,27 @@ pub fn glance(overview: &Overview) -> Markup {
                 (tile("Context kept", percent(kept.segments), format!("in segments ≥ {} (input {})", count(kept.len), percent(kept.documents))))
             }
             (tile("Attention", percent(attention.density.p50), format!("of dense at the median, at most {}", percent(attention.density.max))))
-            (tile(
-                "Slowest rank",
-                attention.ranks.slowdown_after.map_or("—".into(), |x| format!("{x:.3}×")),
-                format!("the mean of {} ranks", attention.ranks.n_ranks),
-            ))
+            (slowest_rank(&attention.ranks))
         }
     }
+}
+
+fn tile(name: &str, value: String, more: String) -> Markup {
+    html! { div.tile { dt { (name) } dd { b { (value) } span { (more) } } } }
+}
+
+fn slowest_rank(ranks: &RankFigures) -> Markup {
+    let (value, more) = match ranks.slowdown_after {
+        Some(slowdown) => (
+            format!("{slowdown:.3}×"),
+            format!("the mean of {} ranks", ranks.n_ranks),
+        ),
+        None => (
+            "—".into(),
+            format!("too few sequences for {} ranks", ranks.n_ranks),
+        ),
+    };
+    tile("Slowest rank", value, more)
 }
 
 /// What deserves attention, the most severe first.
@@ -184,7 +195,7 @@ pub fn charts(overview: &Overview) -> Markup {
                     charts::fill(overview),
                     tables::profile("fill", &overview.fill.profile),
                 ))
-                @if let Some(mixture) = &overview.mixture {
+                @if let Some(mixture) = overview.mixture.as_ref().filter(|sources| !sources.is_empty()) {
                     (figure(
                         "mixture",
                         "Sources, wanted and got",
@@ -204,33 +215,28 @@ pub fn charts(overview: &Overview) -> Markup {
                     charts::density(overview),
                     tables::density(&overview.attention),
                 ))
+                @if !overview.attention.ranks.loads.is_empty() {
                 (figure(
                     "ranks",
                     "Attention cost by rank",
-                    &ranks(overview),
+                    &ranks(&overview.attention.ranks),
                     charts::ranks(overview),
                     tables::ranks(&overview.attention.ranks),
                 ))
+                }
             }
         }
     }
 }
 
-fn ranks(overview: &Overview) -> String {
-    let ranks = &overview.attention.ranks;
-    match (ranks.slowdown_before, ranks.slowdown_after) {
-        (before, Some(after)) => {
-            let before = before.map_or("unknown".into(), |before| format!("{before:.3}×"));
-            format!(
-                "The slowest of {} ranks takes {after:.3}× the mean of a step; in the order as placed: {before}.",
-                ranks.n_ranks
-            )
-        }
-        _ => format!(
-            "There are fewer sequences than one batch of {} ranks needs.",
-            ranks.n_ranks
-        ),
-    }
+fn ranks(ranks: &RankFigures) -> String {
+    let slowdown = |slowdown: Option<f64>| slowdown.map_or("unknown".into(), |x| format!("{x:.3}×"));
+    format!(
+        "The slowest of {} ranks takes {} the mean of a step; in the order as placed: {}.",
+        ranks.n_ranks,
+        slowdown(ranks.slowdown_after),
+        slowdown(ranks.slowdown_before),
+    )
 }
 
 /// What it is and how it was made.

@@ -126,8 +126,8 @@ class Painter {
     const [right, bottom] = [this.left + this.size, this.left + this.size];
     const shift = (this.view.key - this.view.query) * this.scale;
     for (const [s, from, to] of this.inSight('key')) {
-      // A block is square, and the smallest is still a pixel.
-      const side = Math.max(to - from, 1);
+      // A block is square, and the smallest can still be seen.
+      const side = Math.max(to - from, 1.5 * this.ratio);
       const top = from + shift;
       if (top >= bottom || top + side <= this.left) continue;
       c.fillStyle = palette[s % palette.length];

@@ -19,16 +19,17 @@ const KEYS = {
   '?': (map) => map.help(),
 };
 
-/** Keys work everywhere but in fields and on top of the help, arrows on the map only. */
+/** Keys work around the map and while nothing else has the focus, but not in fields; arrows on the map only. */
 function listenToKeys(map) {
   document.addEventListener('keydown', (event) => {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || target.closest('input, select, dialog')) return;
+    if (target !== document.body && !target.closest('#mask')) return;
     if (key.startsWith('Arrow') && target !== map.canvas) return;
-    const action = KEYS[key];
-    if (!action) return;
+    const act = KEYS[key];
+    if (!act) return;
     event.preventDefault();
-    action(map, event.shiftKey ? 1 / map.view.span : 1 / 8);
+    act(map, event.shiftKey ? 1 / map.view.span : 1 / 8);
   });
   document.getElementById('go-to').addEventListener('keydown', (event) => {
     if (event.key === 'Escape') map.canvas.focus();

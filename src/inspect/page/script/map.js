@@ -14,7 +14,10 @@ class MaskMap {
 
   /** Shows a sequence, at the view that the address names or as a whole. */
   async open(number, parameters = new URLSearchParams()) {
+    this.wanted = number;
     const sequence = await Sequence.open(number);
+    // Somebody may have chosen another in the meantime.
+    if (this.wanted !== number) return;
     this.sequence = sequence;
     this.view = new View(sequence);
     this.view.fromHash(parameters);
@@ -30,7 +33,14 @@ class MaskMap {
     this.fillTable();
     this.resize();
     this.paint();
+    performance.mark('drawn');
+    this.reading = this.read(sequence);
+  }
+
+  /** Inflates the tokens behind what is drawn already. */
+  async read(sequence) {
     sequence.bare = !(await sequence.loadTokens());
+    performance.mark('read');
     this.readout.shown = '';
     if (this.sequence === sequence) this.paint();
   }

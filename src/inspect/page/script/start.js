@@ -1,5 +1,6 @@
 // Puts the page to work: whatever is above is defined, nothing has run yet.
 
+performance.mark('script');
 for (const holder of document.querySelectorAll('details.numbers')) addTools(holder);
 listenToPrint();
 
@@ -35,5 +36,6 @@ if (map) {
   listenToPointers(map);
   listenToMinimap(map);
   new ResizeObserver(() => map.resize()).observe(canvas);
+  await map.reading;
 }
 document.documentElement.dataset.ready = '';
