@@ -31,14 +31,7 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
     if sequences.is_empty() {
         return html! {};
     }
-    let because = |reason: &str| {
-        let has = |embedded: &Embedded| embedded.reasons.iter().any(|given| given == reason);
-        sequences.iter().position(has)
-    };
-    // The mask with the most documents has the most to show.
-    let first = because("asked for")
-        .or_else(|| because("most documents"))
-        .unwrap_or(0);
+    let first = first_shown(sequences);
     let palette = look::PALETTE.map(|(r, g, b)| format!("#{r:02x}{g:02x}{b:02x}"));
     let identity = &overview.identity;
     html! {
@@ -115,6 +108,22 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
             noscript { p.note { "The map needs JavaScript; everything else on this page does not." } }
         }
     }
+}
+
+/// The sequence that was asked for; else one with enough documents to show what a mask is, and few
+/// enough to see them.
+fn first_shown(sequences: &[Embedded]) -> usize {
+    const TO_SEE: f64 = 16.0;
+    let asked = |embedded: &Embedded| embedded.reasons.iter().any(|reason| reason == "asked for");
+    let off =
+        |embedded: &Embedded| ((embedded.figures.segments.len().max(1) as f64).ln() - TO_SEE.ln()).abs();
+    let by_documents =
+        || (0..sequences.len()).min_by(|&a, &b| off(&sequences[a]).total_cmp(&off(&sequences[b])));
+    sequences
+        .iter()
+        .position(asked)
+        .or_else(by_documents)
+        .unwrap_or(0)
 }
 
 fn choice(embedded: &Embedded, payloads: &[Payload], first: bool) -> Markup {

@@ -118,13 +118,26 @@ pub fn findings(findings: &[Finding]) -> Markup {
                         li class=(class) {
                             span.sign aria-hidden="true" { (sign) }
                             div {
-                                p { span.code { (finding.code) } " " b { (word) } " " bdi { (finding.message) } }
-                                p.hint { bdi { (finding.hint) } }
+                                p { span.code { (finding.code) } " " b { (word) } " " bdi { (with_code(&finding.message)) } }
+                                p.hint { bdi { (with_code(&finding.hint)) } }
                             }
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// Text in which what stands between backticks is something to type.
+fn with_code(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return html! { (text) };
+    }
+    html! {
+        @for (index, part) in parts.iter().enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -143,7 +156,8 @@ fn figure(id: &str, title: &str, lead: &str, chart: Markup, table: Markup) -> Ma
         figure id=(id) {
             figcaption { h3 { (title) } p { (lead) } }
             div.plot { (chart) }
-            details.numbers {
+            // The account is worth reading in full; the other tables are for looking things up.
+            details.numbers open[id == "ledger"] {
                 summary { "Table" }
                 (table)
             }
@@ -162,8 +176,8 @@ pub fn charts(overview: &Overview) -> Markup {
                         "ledger",
                         "Where the tokens went",
                         &format!(
-                            "{} of {} tokens read are placed; {} truncated, {} dropped with the tail.",
-                            short(ledger.tokens_placed), short(ledger.tokens_read),
+                            "{} tokens read and {} EOD added; {} placed, {} truncated, {} dropped with the tail.",
+                            short(ledger.tokens_read), short(ledger.eod_added), short(ledger.tokens_placed),
                             short(ledger.tokens_truncated), short(ledger.tokens_tail_dropped),
                         ),
                         charts::ledger(overview),
