@@ -26,6 +26,13 @@ pub fn color(index: usize) -> (u8, u8, u8) {
     PALETTE[index % PALETTE.len()]
 }
 
+/// The colour of segment `index` on a terminal of 256 colours: black letters on it can be read, and
+/// itself on black or white.
+pub fn terminal_color(index: usize) -> u8 {
+    const NEAREST: [u8; PALETTE.len()] = [32, 214, 36, 175, 117, 166, 227];
+    NEAREST[index % NEAREST.len()]
+}
+
 /// A boundary as recipes call it.
 pub fn boundary(boundary: Boundary) -> &'static str {
     match boundary {
