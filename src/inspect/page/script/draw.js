@@ -1,8 +1,9 @@
 // Draws the map: rectangles of segments, never pairs of tokens, so that the work grows with what is in
 // sight and not with the square of the sequence.
 
-/** Space for the rulers, in CSS pixels: left and on top. */
-const MARGIN = 54;
+/** Space for the rulers, in CSS pixels: left and on top; less on a phone. */
+const MARGIN = 78;
+const SMALL_MARGIN = 54;
 /** Width of the strip of documents along the rulers. */
 const STRIP = 12;
 /** From here on tokens have room for their text, in CSS pixels per token. */
@@ -40,7 +41,8 @@ class Painter {
       this.hatch = null;
     }
     this.ratio = ratio;
-    this.left = Math.round(MARGIN * ratio);
+    const margin = this.canvas.clientWidth > 560 ? MARGIN : SMALL_MARGIN;
+    this.left = Math.round(margin * ratio);
     this.size = Math.max(1, width - this.left - 1);
   }
 

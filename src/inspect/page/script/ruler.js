@@ -90,9 +90,10 @@ class Ruler {
     c.clip();
     c.font = `${11 * ratio}px ui-monospace, monospace`;
     c.textBaseline = 'middle';
+    const room = Math.floor((edge - 3 * ratio) / c.measureText('0').width);
     const end = Math.min(view.sequence.length, Math.ceil(view[this.axis] + view.span));
     for (let n = Math.max(0, Math.floor(view[this.axis])); n < end; n++) {
-      const text = [...view.sequence.token(n).text].slice(0, 12).join('');
+      const text = shortened(view.sequence.token(n).text, room);
       c.fillStyle = cursor && cursor[this.axis] === n ? colors.accent : colors.muted;
       c.save();
       if (this.axis === 'key') {
@@ -108,6 +109,12 @@ class Ruler {
     }
     c.restore();
   }
+}
+
+/** A token in as many characters: the space before a word goes first. */
+function shortened(text, room) {
+  const characters = [...(text.trim() || '␣')];
+  return characters.length > room ? `${characters.slice(0, room - 1).join('')}…` : characters.join('');
 }
 
 /** The smallest round number of tokens that is at least `least`: 1, 2, 5, 10 … and powers of two above
