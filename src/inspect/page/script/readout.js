@@ -125,7 +125,7 @@ class Readout {
         ),
       );
     }
-    const titles = head.map((title) => element('th', '', title));
+    const titles = head.map((title, column) => element('th', column === 5 ? 'text' : '', title));
     const table = element('table', '', element('thead', '', element('tr', '', ...titles)), body);
     table.dataset.name = `sequence-${sequence.number}`;
     return table;
