@@ -352,8 +352,8 @@ fn a_changed_boundary_is_the_first_finding() {
             );
         }
     }
-    // A boundary moved onto the next one is damage, with an error of its own.
-    assert!((1..=n_alike).contains(&found), "{found} of {n_alike}");
+    // The start of a continued document may look like it too, and is compared with the plan as well.
+    assert!(found >= n_alike, "{found} of {n_alike}");
 }
 
 /// Everything that a document, a file name or a source name might try.
