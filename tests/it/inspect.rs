@@ -352,8 +352,8 @@ fn a_changed_boundary_is_the_first_finding() {
             );
         }
     }
-    assert!(n_rows > 0);
-    assert_eq!(found, n_rows);
+    // The same bytes may be the start of a piece in its document: that is found as well.
+    assert!(n_rows > 0 && found >= n_rows, "{found} of {n_rows}");
 }
 
 /// Everything that a document, a file name or a source name might try.
