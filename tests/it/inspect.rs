@@ -333,7 +333,7 @@ fn a_changed_boundary_is_the_first_finding() {
     let shard = scratch.path("out/shard-00000.arrow");
     let mut bytes = fs::read(&shard).unwrap();
     let pattern = [0i32.to_le_bytes(), wanted.to_le_bytes()].concat();
-    // The first `cu_seqlens` stand behind the tokens: the last place that looks like them.
+    // Every place that looks like the beginning of those `cu_seqlens`.
     let places: Vec<usize> = (0..bytes.len() - 8)
         .filter(|&at| bytes[at..at + 8] == pattern[..])
         .collect();
