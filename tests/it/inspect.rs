@@ -3,7 +3,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
 
 use regex::Regex;
 use serde_json::Value;

@@ -226,7 +226,7 @@ mod tests {
             squares.iter().map(|square| square.segments.len()).sum::<usize>(),
             100_000
         );
-        assert!(draw(&many).svg().into_string().len() < 1_000_000);
+        assert!(draw(&many).body.into_string().len() < 1_000_000);
     }
 
     #[test]
