@@ -132,7 +132,7 @@ pub fn findings(findings: &[Finding]) -> Markup {
 /// Text in which what stands between backticks is something to type.
 fn with_code(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return html! { (text) };
     }
     html! {
