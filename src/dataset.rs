@@ -25,10 +25,10 @@ use arrow::buffer::Buffer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::ipc::{CheckedFile, Geometry};
+use crate::ipc::Geometry;
 use crate::pack::{Permutation, seed};
 use crate::sequence::{PositionMode, Sequence};
-use crate::shard::{Manifest, RowSlices, Rows, ShardInfo};
+use crate::shard::{Manifest, RowSlices, Rows, ShardFile, ShardInfo};
 
 /// An open dataset.
 #[derive(Debug)]
@@ -55,29 +55,10 @@ impl Dataset {
     /// There is no dataset, or a file is not the one that the manifest describes.
     pub fn open(directory: &Path) -> Result<Self> {
         let manifest = Manifest::read(directory)?;
-        let shards = manifest
-            .shards
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| {
-                let info = manifest.shard_info(index);
-                let path = directory.join(&entry.name);
-                let file = CheckedFile::open(&path, "shard", |_| Ok(info.schema()))?;
-                if file.file().n_bytes() != entry.n_bytes {
-                    let found = file.file().n_bytes();
-                    return Err(file.damaged(format!("{found} bytes instead of {}", entry.n_bytes)));
-                }
-                if format!("{:016x}", file.frame_xxh3()?) != entry.frame_xxh3 {
-                    return Err(file.damaged("its header or footer was changed after writing"));
-                }
-                if file.n_batches() as u64 != entry.n_rows.div_ceil(u64::from(manifest.rows_per_batch)) {
-                    return Err(file.damaged(format!(
-                        "{} batches do not hold {} rows",
-                        file.n_batches(),
-                        entry.n_rows
-                    )));
-                }
-                let (map, geometry, path) = file.map()?;
+        let shards = (0..manifest.shards.len())
+            .map(|index| {
+                let shard = ShardFile::of_dataset(directory, &manifest, index)?;
+                let (info, map, geometry, path) = shard.map()?;
                 let batches = std::iter::repeat_with(OnceLock::new)
                     .take(geometry.n_batches())
                     .collect();

@@ -96,6 +96,22 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// Writes a file for people to look at: whole or not at all, writable as usual, not synced.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn write_report(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(TEMPORARY);
+    let temporary = PathBuf::from(temporary);
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|error| {
+            std::fs::remove_file(&temporary).ok();
+            Error::io("write", path)(error)
+        })
+}
+
 /// Makes renames and removals in `directory` durable.
 ///
 /// # Errors

@@ -8,9 +8,9 @@
 //! shards are a function of the plan and the token store. From these follow identical bytes for any
 //! thread count and after any kill, repair of a single shard, and packing again without tokenizing.
 //!
-//! The rooms, from the bottom: [`error`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
+//! The rooms, from the bottom: [`error`], [`numbers`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
 //! is the vocabulary; [`recipe`], [`source`], [`tokenize`], [`store`], [`pack`], [`shard`],
-//! [`dataset`] and [`build`] follow the data. Each may use only those before it.
+//! [`dataset`], [`build`] and [`inspect`] follow the data. Each may use only those before it.
 
 pub mod build;
 pub mod cli;
@@ -18,7 +18,9 @@ pub mod dataset;
 pub mod disk;
 pub mod error;
 pub mod guard;
+pub mod inspect;
 pub mod ipc;
+pub mod numbers;
 pub mod pack;
 pub mod recipe;
 pub mod sequence;

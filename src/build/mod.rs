@@ -17,6 +17,7 @@ mod run;
 mod stored;
 mod tokenize;
 mod whatif;
+mod whence;
 
 pub use deep::{DeepOptions, verify_deep};
 pub use monitor::{Monitor, Stage};
@@ -27,3 +28,4 @@ pub use pack::{
 pub use repair::repair;
 pub use run::{RUN, Run};
 pub use whatif::{Basis, Forecast, ForecastRow, forecast};
+pub use whence::{Reread, reread};

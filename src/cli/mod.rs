@@ -2,6 +2,7 @@
 
 mod completions;
 mod init;
+mod inspect;
 mod output;
 mod pack;
 mod plan;
@@ -54,13 +55,15 @@ enum Command {
     Pack(pack::PackArguments),
     /// Forecast what packing would give: placements × lengths, in seconds.
     Plan(plan::PlanArguments),
+    /// See what was packed: in the terminal, as a picture, as one self-contained page.
+    Inspect(inspect::InspectArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, or of manifests.
+    /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
     Schema(schema::SchemaArguments),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArguments),
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Pack(arguments) => pack::run(&arguments, &printer),
         Command::Plan(arguments) => plan::run(&arguments, &printer),
+        Command::Inspect(arguments) => inspect::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Display;
 use crate::error::{Error, Result, shown_text};
+pub use crate::numbers::{bytes, count, duration, length, percent, short};
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -34,7 +35,10 @@ impl Printer {
             Color::Always => anstream::ColorChoice::Always,
             Color::Never => anstream::ColorChoice::Never,
         };
-        choice.write_global();
+        // Left alone, standard output is judged by itself: it may be a pipe where standard error is not.
+        if display.color != Color::Auto {
+            choice.write_global();
+        }
         let color = !matches!(choice, anstream::ColorChoice::Never);
         Self {
             json: display.json,
@@ -52,6 +56,14 @@ impl Printer {
     /// Whether errors may be coloured.
     pub fn color(&self) -> bool {
         self.color
+    }
+
+    /// Whether results may be coloured.
+    pub fn result_color(&self) -> bool {
+        !matches!(
+            anstream::AutoStream::choice(&std::io::stdout()),
+            anstream::ColorChoice::Never
+        )
     }
 
     /// Whether a live progress line can be drawn.
@@ -143,71 +155,4 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
         .lines()
         .map(|line| format!(" {}\n", line.trim_end()))
         .collect()
-}
-
-/// `1234567` as `1,234,567`.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Bytes in the nearest decimal unit.
-pub fn bytes(n: u64) -> String {
-    scaled(n as f64, &["B", "kB", "MB", "GB", "TB", "PB"])
-}
-
-/// A count in the nearest decimal unit.
-pub fn short(n: u64) -> String {
-    scaled(n as f64, &["", "K", "M", "B", "T"]).trim_end().to_owned()
-}
-
-fn scaled(mut value: f64, units: &[&str]) -> String {
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{value:.0} {}", units[0]),
-        _ if value < 10.0 => format!("{value:.2} {}", units[unit]),
-        _ if value < 100.0 => format!("{value:.1} {}", units[unit]),
-        _ => format!("{value:.0} {}", units[unit]),
-    }
-}
-
-/// Seconds as `1 h 02 min`, `3 min 04 s` or `5.6 s`.
-pub fn duration(secs: f64) -> String {
-    let whole = secs.round() as u64;
-    match whole {
-        0..=59 => format!("{secs:.1} s"),
-        60..=3599 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
-    }
-}
-
-/// A share as a percentage with two decimals.
-pub fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_easy_to_read() {
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(count(12), "12");
-        assert_eq!(bytes(1_500_000), "1.50 MB");
-        assert_eq!(short(999), "999");
-        assert_eq!(duration(3723.0), "1 h 02 min");
-        assert_eq!(duration(5.61), "5.6 s");
-    }
 }

@@ -1,8 +1,8 @@
-//! `ultrapack schema recipe|manifest`.
+//! `ultrapack schema recipe|manifest|inspect`.
 
 use super::output::Printer;
 use crate::error::Result;
-use crate::{recipe, shard};
+use crate::{inspect, recipe, shard};
 
 #[derive(Debug, clap::Args)]
 pub struct SchemaArguments {
@@ -17,12 +17,15 @@ enum Of {
     Recipe,
     /// The manifest, for readers.
     Manifest,
+    /// The output of `inspect --json`.
+    Inspect,
 }
 
 pub fn run(arguments: &SchemaArguments, printer: &Printer) -> Result<()> {
     let schema = match arguments.of {
         Of::Recipe => recipe::schema(),
         Of::Manifest => shard::manifest_schema(),
+        Of::Inspect => inspect::schema(),
     };
     printer.result(&format!(
         "{}\n",

@@ -133,6 +133,38 @@ impl CheckedFile {
             .map_err(|m| self.damaged(format!("batch {index}: {m}")))
     }
 
+    /// As [`CheckedFile::batch`], but one buffer, counted over all columns, is not read: it decodes
+    /// as zeros. The batch's checksum covers it too and is therefore not compared; form and bounds of
+    /// the rest are checked as ever.
+    ///
+    /// # Errors
+    /// The batch is not well formed.
+    pub fn batch_without_buffer(&self, index: usize, buffer: usize) -> Result<RecordBatch> {
+        let block = &self.geometry.blocks[index];
+        let at = block.offset() as u64;
+        // Words, so that untouched pages of the allocation need never exist.
+        let mut words = vec![0u64; self.geometry.block_len(index).div_ceil(8)];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        let metadata = block.metaDataLength() as usize;
+        self.file.read_at(&mut bytes[..metadata], at)?;
+        let skipped = check_message(block, bytes)
+            .and_then(|buffers| {
+                buffers
+                    .get(buffer)
+                    .cloned()
+                    .ok_or("it has too few buffers".into())
+            })
+            .map_err(|m| self.damaged(format!("batch {index}: {m}")))?;
+        let (from, to) = (metadata + skipped.start, metadata + skipped.end);
+        self.file
+            .read_at(&mut bytes[metadata..from], at + metadata as u64)?;
+        let end = self.geometry.block_len(index);
+        self.file.read_at(&mut bytes[to..end], at + to as u64)?;
+        let bytes = Buffer::from_vec(words).slice_with_length(0, end);
+        let decoded = self.geometry.decode(index, &bytes);
+        decoded.map_err(|m| self.damaged(format!("batch {index}: {m}")))
+    }
+
     /// Length in bytes of batch `index`.
     pub fn batch_n_bytes(&self, index: usize) -> u64 {
         self.geometry.block_len(index) as u64
@@ -217,8 +249,9 @@ impl Geometry {
     }
 }
 
-/// Checks the message of one block before Arrow looks at it.
-fn check_message(block: &Block, bytes: &[u8]) -> Result<(), String> {
+/// Checks the message of one block before Arrow looks at it, and tells where in the body its buffers
+/// lie.
+fn check_message(block: &Block, bytes: &[u8]) -> Result<Vec<std::ops::Range<usize>>, String> {
     let metadata = &bytes[..block.metaDataLength() as usize];
     // Four bytes of continuation mark, four of length, then the flatbuffer.
     let message = match metadata {
@@ -246,17 +279,17 @@ fn check_message(block: &Block, bytes: &[u8]) -> Result<(), String> {
         return Err("a column has nulls or a negative length".into());
     }
     let body = block.bodyLength();
-    for buffer in batch.buffers().ok_or("no buffers")?.iter() {
+    let inside = |buffer: &arrow::ipc::Buffer| {
         let end = buffer.offset().checked_add(buffer.length());
-        if buffer.offset() < 0
-            || buffer.length() < 0
-            || buffer.offset() % 8 != 0
-            || end.is_none_or(|end| end > body)
-        {
-            return Err("a buffer lies outside its batch".into());
-        }
-    }
-    Ok(())
+        let whole = buffer.offset() >= 0
+            && buffer.length() >= 0
+            && buffer.offset() % 8 == 0
+            && end.is_some_and(|end| end <= body);
+        whole.then(|| buffer.offset() as usize..(buffer.offset() + buffer.length()) as usize)
+    };
+    let buffers = batch.buffers().ok_or("no buffers")?;
+    let buffers: Option<Vec<_>> = buffers.iter().map(inside).collect();
+    buffers.ok_or_else(|| "a buffer lies outside its batch".into())
 }
 
 /// Why a frame was refused.

@@ -26,14 +26,14 @@ use crate::sequence::{Attention, Segment};
 
 /// Predicted cost of a sequence.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CostModel {
+pub struct CostModel {
     per_sequence: f64,
     per_pair: f64,
 }
 
 impl CostModel {
     /// The recipe's costs, or those of LLaDA-8B.
-    pub(super) fn new(balance: Option<&Balance>, seq_len: u32) -> Self {
+    pub fn new(balance: Option<&Balance>, seq_len: u32) -> Self {
         let token = balance.map_or_else(default_token_cost, |b| b.token_cost);
         let pair = balance.map_or_else(default_pair_cost, |b| b.pair_cost);
         Self {
@@ -43,14 +43,14 @@ impl CostModel {
     }
 
     /// FLOPs of a sequence with this many attending pairs. Padding is computed like tokens.
-    pub(super) fn cost(&self, attention_pairs: u64) -> f64 {
+    pub fn cost(&self, attention_pairs: u64) -> f64 {
         self.per_sequence + self.per_pair * attention_pairs as f64
     }
 }
 
 /// Predicts how much slower than perfectly balanced ranks an order of sequences is.
 #[derive(Debug)]
-pub(super) struct Slowdown {
+pub struct Slowdown {
     batch: usize,
     at: usize,
     loads: Vec<f64>,
@@ -59,7 +59,8 @@ pub(super) struct Slowdown {
 }
 
 impl Slowdown {
-    pub(super) fn new(ranks: u32, accumulate: u32) -> Self {
+    /// For batches of `ranks × accumulate` sequences.
+    pub fn new(ranks: u32, accumulate: u32) -> Self {
         Self {
             batch: ranks as usize * accumulate as usize,
             at: 0,
@@ -70,7 +71,7 @@ impl Slowdown {
     }
 
     /// Counts the next sequence in row order.
-    pub(super) fn push(&mut self, cost: f64) {
+    pub fn push(&mut self, cost: f64) {
         let ranks = self.loads.len();
         self.loads[self.at % ranks] += cost;
         self.at += 1;
@@ -83,7 +84,7 @@ impl Slowdown {
     }
 
     /// Σ slowest rank / Σ mean rank over all complete batches; `None` without one.
-    pub(super) fn predicted(&self) -> Option<f64> {
+    pub fn predicted(&self) -> Option<f64> {
         (self.mean > 0.0).then(|| self.slowest / self.mean)
     }
 }

@@ -25,11 +25,14 @@ mod rules;
 pub mod seed;
 mod statistics;
 
+pub use balance::{CostModel, Slowdown};
 pub use corpus::{Corpus, PartLens, SourceRules};
 pub use ledger::{Account, Bytes, Documents, Ledger, Slots, SourceAccount, Tokens};
 pub use permutation::Permutation;
 pub use rules::Rules;
-pub use statistics::{BalanceEffect, ContextKept, LengthRange, Quantiles, SourceShare, Statistics};
+pub use statistics::{
+    BalanceEffect, Collector, ContextKept, LengthRange, Quantiles, SourceShare, Statistics,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -152,8 +152,8 @@ impl LengthHistogram {
     }
 }
 
-/// Collects the figures of sequences in the order as placed.
-pub(super) struct Collector {
+/// Collects the figures of sequences, in any order.
+pub struct Collector {
     seq_len: u32,
     pub(super) documents: LengthHistogram,
     segments: LengthHistogram,
@@ -168,7 +168,8 @@ pub(super) struct Collector {
 const DENSITY_STEPS: usize = 1 << 16;
 
 impl Collector {
-    pub(super) fn new(seq_len: u32) -> Self {
+    /// Of sequences with `seq_len` positions.
+    pub fn new(seq_len: u32) -> Self {
         Self {
             seq_len,
             documents: LengthHistogram::new(seq_len),
@@ -180,7 +181,7 @@ impl Collector {
     }
 
     /// Counts a sequence.
-    pub(super) fn add(&mut self, lens: impl ExactSizeIterator<Item = u32>, attention_pairs: u64) {
+    pub fn add(&mut self, lens: impl ExactSizeIterator<Item = u32>, attention_pairs: u64) {
         let n = lens.len();
         if n >= self.by_segments.len() {
             self.by_segments.resize(n + 1, 0);
@@ -193,7 +194,7 @@ impl Collector {
     }
 
     /// The figures that come from lengths; the rest is left for the caller to fill.
-    pub(super) fn finish(&self) -> Statistics {
+    pub fn finish(&self) -> Statistics {
         let seq_len = u64::from(self.seq_len);
         let n_sequences: u64 = self.by_segments.iter().sum();
         let placed: u64 = self.segments.tokens.iter().sum();

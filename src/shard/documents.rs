@@ -12,15 +12,16 @@
 //! | `n_placed` | uint64 | tokens of it in sequences, EOD included; 0 = not used |
 //! | … | | the metadata columns of the recipe, nullable; `metadata.NAME` where NAME is one of the above |
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt64Builder};
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde_json::Value;
@@ -271,6 +272,108 @@ pub(super) fn sums(path: &Path) -> Result<Sums> {
         Ok(())
     })?;
     Ok(sums)
+}
+
+/// Where the documents in `wanted` came from, each with its number; metadata columns are not read.
+///
+/// # Errors
+/// The table is damaged, or has no such document.
+pub fn lookup(path: &Path, wanted: &BTreeSet<u64>) -> Result<BTreeMap<u64, DocumentRecord>> {
+    let file = ReadFile::open(path)?;
+    let file = file.file().try_clone().map_err(Error::io("read", path))?;
+    guarded(move || {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
+        let (mut groups, mut selectors, mut n_rows) = (Vec::new(), Vec::new(), 0u64);
+        for (index, group) in builder.metadata().row_groups().iter().enumerate() {
+            let len = u64::try_from(group.num_rows()).map_err(|_| "a row group has a negative length")?;
+            let (first, mut at) = (n_rows, n_rows);
+            n_rows = n_rows.checked_add(len).ok_or("its row groups are too long")?;
+            let mut inside = wanted.range(first..n_rows).peekable();
+            if inside.peek().is_none() {
+                continue;
+            }
+            groups.push(index);
+            for &row in inside {
+                selectors.push(RowSelector::skip((row - at) as usize));
+                selectors.push(RowSelector::select(1));
+                at = row + 1;
+            }
+            selectors.push(RowSelector::skip((n_rows - at) as usize));
+        }
+        if let Some(beyond) = wanted.range(n_rows..).next() {
+            return Err(format!(
+                "it has {n_rows} rows, but a segment is of document {beyond}"
+            ));
+        }
+        let fixed = ProjectionMask::columns(builder.parquet_schema(), FIXED);
+        let reader = builder
+            .with_projection(fixed)
+            .with_row_groups(groups)
+            .with_row_selection(RowSelection::from(selectors))
+            .build()
+            .map_err(|e| e.to_string())?;
+        let mut found = BTreeMap::new();
+        for batch in reader {
+            decode(&batch.map_err(|e| e.to_string())?, &mut found)?;
+        }
+        match found.keys().eq(wanted.iter()) {
+            true => Ok(found),
+            false => Err("its column `document` does not count its rows".into()),
+        }
+    })
+    .map_err(|message| Error::damaged("documents", path, message))
+}
+
+/// The columns that every documents table has.
+const FIXED: [&str; 10] = [
+    "document",
+    "source",
+    "file",
+    "record",
+    "byte_start",
+    "byte_end",
+    "hash",
+    "text_bytes",
+    "n_tokens",
+    "n_placed",
+];
+
+fn decode(batch: &RecordBatch, found: &mut BTreeMap<u64, DocumentRecord>) -> Result<(), String> {
+    let column = |name: &str| {
+        batch
+            .column_by_name(name)
+            .ok_or(format!("it has no column `{name}`"))
+    };
+    let numbers = |name: &str| {
+        let column = column(name)?.as_primitive_opt::<UInt64Type>();
+        column.ok_or(format!("`{name}` is not uint64"))
+    };
+    let texts = |name: &str| {
+        let column = column(name)?.as_string_opt::<i32>();
+        column.ok_or(format!("`{name}` is not a string"))
+    };
+    let (document, record) = (numbers("document")?, numbers("record")?);
+    let (source, file, hash) = (texts("source")?, texts("file")?, texts("hash")?);
+    let (byte_start, byte_end) = (numbers("byte_start")?, numbers("byte_end")?);
+    let (text_bytes, n_tokens, n_placed) =
+        (numbers("text_bytes")?, numbers("n_tokens")?, numbers("n_placed")?);
+    for row in 0..batch.num_rows() {
+        let hash = u128::from_str_radix(hash.value(row), 16).map_err(|_| "a hash is not hexadecimal")?;
+        let known = byte_start.is_valid(row) && byte_end.is_valid(row);
+        let origin = DocumentRecord {
+            source: source.value(row).into(),
+            file: file.value(row).into(),
+            record: record.value(row),
+            bytes: known.then(|| byte_start.value(row)..byte_end.value(row)),
+            hash,
+            text_bytes: text_bytes.value(row),
+            n_tokens: n_tokens.value(row),
+            n_placed: n_placed.value(row),
+            metadata: Vec::new(),
+        };
+        found.insert(document.value(row), origin);
+    }
+    Ok(())
 }
 
 /// Hands each batch of the table at `path` to `each`.

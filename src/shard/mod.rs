@@ -13,6 +13,7 @@
 //! input bytes give the same files.
 
 mod documents;
+mod file;
 mod manifest;
 mod names;
 mod plan;
@@ -21,7 +22,8 @@ mod schema;
 mod verify;
 mod writer;
 
-pub use documents::{DocumentRecord, DocumentsTable};
+pub use documents::{DocumentRecord, DocumentsTable, lookup as lookup_documents};
+pub use file::ShardFile;
 pub use manifest::{
     FileEntry, InputEntry, MANIFEST, Manifest, ShardEntry, StoreEntry, StoreUnit, TokenizerEntry,
     schema as manifest_schema,

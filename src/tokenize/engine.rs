@@ -80,6 +80,19 @@ impl Engine {
         })
     }
 
+    /// The ids of `text`, each with the bytes of `text` that became it; the reference engine alone
+    /// knows them.
+    pub fn locate(&self, text: &str) -> Result<Vec<(u32, std::ops::Range<usize>)>, String> {
+        guarded(|| match self {
+            Self::Pipeline(_) => Err("the fast engine does not know places".into()),
+            Self::Reference(tokenizer) => {
+                let encoding = tokenizer.encode(text, false).map_err(|e| e.to_string())?;
+                let places = encoding.get_offsets().iter().map(|&(from, to)| from..to);
+                Ok(encoding.get_ids().iter().copied().zip(places).collect())
+            }
+        })
+    }
+
     /// The text of `ids`, special tokens included.
     pub fn decode(&self, ids: &[u32]) -> Result<String, String> {
         guarded(|| match self {

@@ -15,6 +15,9 @@ mod engine;
 mod newer;
 mod pattern;
 mod preflight;
+mod vocabulary;
+
+pub use vocabulary::Vocabulary;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -252,6 +255,17 @@ impl Reference {
                 message,
             })?;
         Ok(ids)
+    }
+
+    /// The ids of a text, each with the bytes of the text that became it.
+    ///
+    /// # Errors
+    /// The library refuses the text.
+    pub fn locate(&self, text: &str) -> Result<Vec<(u32, std::ops::Range<usize>)>> {
+        self.engine.locate(text).map_err(|message| Error::Tokenizer {
+            path: self.path.clone(),
+            message,
+        })
     }
 }
 

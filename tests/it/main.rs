@@ -1,9 +1,11 @@
 //! The tests of the whole: the built binary and the library together, on real files.
 
+mod browser;
 mod cli;
 mod crash;
 mod damage;
 mod hostile;
+mod inspect;
 mod packing;
 mod properties;
 mod reading;

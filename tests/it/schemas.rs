@@ -4,29 +4,60 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use ultrapack::inspect;
 use ultrapack::shard::manifest_schema;
 
 use crate::scratch::{Finished, Scratch};
 
 #[test]
-fn the_checked_in_manifest_schema_is_current() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.schema.json");
-    let expected = serde_json::to_string_pretty(&manifest_schema()).unwrap() + "\n";
-    if std::env::var_os("ULTRAPACK_UPDATE_SCHEMAS").is_some() {
-        fs::write(&file, &expected).unwrap();
+fn the_checked_in_schemas_of_results_are_current() {
+    for (name, schema) in [("manifest", manifest_schema()), ("inspect", inspect::schema())] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.schema.json"));
+        let expected = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("ULTRAPACK_UPDATE_SCHEMAS").is_some() {
+            fs::write(&file, &expected).unwrap();
+        }
+        let found = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            found == expected,
+            "run `ULTRAPACK_UPDATE_SCHEMAS=1 cargo test schema` and commit {}",
+            file.display()
+        );
     }
-    let found = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == expected,
-        "run `ULTRAPACK_UPDATE_SCHEMAS=1 cargo test schema` and commit {}",
-        file.display()
-    );
+}
+
+#[test]
+fn every_kind_of_inspection_follows_its_schema() {
+    let scratch = Scratch::packed(40, "balance: { ranks: 2 }\npack: { seq_len: 1024, align: 16 }\n");
+    let schema = inspect::schema();
+    let cases: [&[&str]; 6] = [
+        &["out"],
+        &["out/shard-00000.arrow"],
+        &["out", "--seq", "1"],
+        &["out", "--seq", "0", "--at", "500"],
+        &["out", "--seq", "0", "--whence", "5"],
+        &["out", "--html", "page.html"],
+    ];
+    for args in cases {
+        let result = json_of(&scratch, &[&["inspect", "--json"], args].concat(), 0);
+        assert_eq!(
+            faults(&schema, &schema, &result, ""),
+            Vec::<String>::new(),
+            "{args:?}"
+        );
+    }
+    let mut wrong = json_of(&scratch, &["inspect", "out", "--json"], 0);
+    wrong["inspect"]["overview"]["fill"]
+        .as_object_mut()
+        .unwrap()
+        .remove("slots");
+    assert_eq!(faults(&schema, &schema, &wrong, "").len(), 1);
 }
 
 #[test]
 fn the_command_line_prints_the_checked_in_schemas() {
     let scratch = Scratch::new();
-    for name in ["recipe", "manifest"] {
+    for name in ["recipe", "manifest", "inspect"] {
         let file = format!("schemas/{name}.schema.json");
         let expected = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap();
         let printed = scratch.ultrapack(&["schema", name]).expect_code(0);
