@@ -33,15 +33,11 @@ pub fn overview_svg(overview: &Overview) -> String {
         }
         y += 20.0 + MARGIN + row.iter().map(|(_, chart)| chart.height).fold(0.0, f64::max);
     }
-    let name = identity.recipe.as_deref().unwrap_or(match identity.kind {
+    let kind = match identity.kind {
         Kind::Dataset => "Dataset",
         Kind::Shard => "Shard",
-    });
-    let name = format!(
-        "{}  {}",
-        shorten(&visible(name.as_bytes()), 60),
-        shorten(&identity.path, 60)
-    );
+    };
+    let name = format!("{kind}  {}", shorten(&identity.path, 60));
     let dataset = identity.dataset.as_deref().map(|id| {
         format!(
             " · {}",
