@@ -66,3 +66,6 @@ impl Rope {
         (cos, sin)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,12 @@ fn dtype_name(dtype: DType) -> &'static str {
 }
 
 /// One file, or shards of at most `shard_bytes` with an index. A tensor is never cut.
-fn write_weights(directory: &Path, params: &[Param], dtype: DType, shard_bytes: u64) -> Result<()> {
+pub(in crate::model) fn write_weights(
+    directory: &Path,
+    params: &[Param],
+    dtype: DType,
+    shard_bytes: u64,
+) -> Result<()> {
     let size = |param: &Param| (param.tensor.elem_count() * dtype.size_in_bytes()) as u64;
     let mut shards: Vec<Vec<&Param>> = vec![Vec::new()];
     let mut filled = 0;
