@@ -207,7 +207,7 @@ fn damaged_weights_give_one_clear_error_each() {
             "no whole safetensors file",
         ),
         (
-            damaged(|header, _| header[Q]["data_offsets"] = json!([0, 1 << 60])),
+            damaged(|header, _| header[Q]["data_offsets"] = json!([0, 1u64 << 60])),
             "no whole safetensors file",
         ),
         (
