@@ -37,8 +37,19 @@ pub use head::HeadLoss;
 pub use linear::LoraOptions;
 pub use rope::{Rope, RopeMethod, RopeScaling};
 pub use transformer::{LoadOptions, Model, Param};
+pub use weights::StoredWeights;
 
-use crate::error::Error;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// What the weight files of a checkpoint hold, checked against its configuration. Reads all of them.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn stored_weights(directory: &Path, config: &Config) -> Result<StoredWeights> {
+    weights::Mapped::open(directory)?.survey(directory, config)
+}
 
 /// One packed row without padding.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::families::{dream, illada, llada};
 use crate::disk;
 use crate::model::testing::{made, on_cpu, parity_directory, parity_model, values};
-use crate::model::weights::{INDEX, SINGLE, write_weights};
-use crate::model::{LoadOptions, LoraOptions, Model, RopeMethod, RopeScaling};
+use crate::model::weights::{self, INDEX, SINGLE};
+use crate::model::{LoadOptions, LoraOptions, Model, RopeMethod, RopeScaling, names, stored_weights};
 
 /// A directory that holds a copy of the reference model.
 fn copied() -> tempfile::TempDir {
@@ -21,13 +21,26 @@ fn copied() -> tempfile::TempDir {
     directory
 }
 
+/// Writes weights only, in shards of at most so many bytes.
+fn write_weights(directory: &Path, model: &Model, dtype: DType, shard_bytes: u64) {
+    let value = |index: usize| Ok(model.params()[index].tensor.clone());
+    weights::write_weights(
+        directory,
+        &names::parameters(model.config()),
+        &value,
+        dtype,
+        shard_bytes,
+    )
+    .unwrap();
+}
+
 /// What loading says.
 fn error(directory: &Path) -> String {
     let loaded = Model::load(directory, &on_cpu(DType::F32));
     loaded.map(|model| model.n_params()).unwrap_err().to_string()
 }
 
-fn weights(model: &Model) -> Vec<(String, Vec<f64>)> {
+fn all_weights(model: &Model) -> Vec<(String, Vec<f64>)> {
     let params = model.params().iter();
     params.map(|p| (p.name.clone(), values(&p.tensor))).collect()
 }
@@ -40,7 +53,7 @@ fn a_saved_model_is_read_again_in_every_family() {
         let path = directory.path().join("new");
         model.save(&path, DType::F32).unwrap();
         let again = Model::load(&path, &on_cpu(DType::F32)).unwrap();
-        assert_eq!(weights(&again), weights(&model));
+        assert_eq!(all_weights(&again), all_weights(&model));
         assert_eq!(again.n_params(), model.config().n_params());
         // Every key is written back.
         let written: Value = serde_json::from_slice(&fs::read(path.join("config.json")).unwrap()).unwrap();
@@ -80,7 +93,7 @@ fn shards_and_bfloat16_are_written_and_read() {
     let model = parity_model();
     let directory = copied();
     let path = directory.path();
-    write_weights(path, model.params(), DType::BF16, 50_000).unwrap();
+    write_weights(path, &model, DType::BF16, 50_000);
     assert!(!path.join(SINGLE).exists());
     let index: Value = serde_json::from_slice(&fs::read(path.join(INDEX)).unwrap()).unwrap();
     assert_eq!(index["metadata"]["total_size"], model.n_params() * 2);
@@ -93,6 +106,9 @@ fn shards_and_bfloat16_are_written_and_read() {
         let wanted = wanted.tensor.to_dtype(DType::BF16).unwrap();
         assert_eq!(values(&found.tensor), values(&wanted), "{}", found.name);
     }
+    let stored = stored_weights(path, model.config()).unwrap();
+    assert!(stored.files.len() > 3 && stored.dtypes == ["BF16"]);
+    assert!(stored.n_bytes > model.n_params() * 2);
     let half = Model::load(path, &on_cpu(DType::BF16)).unwrap();
     assert_eq!(half.params()[0].tensor.dtype(), DType::BF16);
     // Back in one file, the shards' index is gone, so that nothing is read twice.
@@ -155,12 +171,37 @@ fn a_scaled_base_is_written_and_other_scalings_keep_their_name() {
 }
 
 #[test]
+fn the_digest_of_weights_depends_on_values_and_not_on_files() {
+    let digest = |path: &Path, model: &Model| stored_weights(path, model.config()).unwrap().digest;
+    let model = parity_model();
+    let whole = digest(&parity_directory(), &model);
+    let directory = copied();
+    write_weights(directory.path(), &model, DType::F32, 100_000);
+    assert_eq!(digest(directory.path(), &model), whole);
+    let mut other = parity_model();
+    other
+        .set_param(3, (&other.params()[3].tensor + 1e-3).unwrap())
+        .unwrap();
+    other.save(directory.path(), DType::F32).unwrap();
+    assert_ne!(digest(directory.path(), &model), whole);
+}
+
+#[test]
+fn an_initial_checkpoint_holds_the_weights_of_the_initial_model() {
+    let model = made(&dream().to_string(), 9);
+    let directory = tempfile::tempdir().unwrap();
+    Model::write_initial(model.config(), 9, directory.path(), DType::F32).unwrap();
+    let again = Model::load(directory.path(), &on_cpu(DType::F32)).unwrap();
+    assert_eq!(all_weights(&again), all_weights(&model));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
     let text = llada().to_string();
     let (a, b, c) = (made(&text, 1), made(&text, 1), made(&text, 2));
-    assert_eq!(weights(&a), weights(&b));
-    assert_ne!(weights(&a)[0], weights(&c)[0]);
-    let first = weights(&a)[0].1.clone();
+    assert_eq!(all_weights(&a), all_weights(&b));
+    assert_ne!(all_weights(&a)[0], all_weights(&c)[0]);
+    let first = all_weights(&a)[0].1.clone();
     let n = first.len() as f64;
     let deviation = (first.iter().map(|x| x * x).sum::<f64>() / n).sqrt() * 24f64.sqrt();
     assert!((deviation - 0.987).abs() < 0.05, "{deviation}");
@@ -265,7 +306,7 @@ fn files_that_are_no_weights_are_errors() {
 fn an_index_cannot_lead_out_of_its_directory_or_name_a_tensor_twice() {
     let directory = copied();
     let path = directory.path();
-    write_weights(path, parity_model().params(), DType::F32, 300_000).unwrap();
+    write_weights(path, &parity_model(), DType::F32, 300_000);
     let index: Value = serde_json::from_slice(&fs::read(path.join(INDEX)).unwrap()).unwrap();
     let write = |index: &Value| {
         fs::remove_file(path.join(INDEX)).unwrap();
@@ -310,7 +351,7 @@ fn a_failed_save_leaves_the_checkpoint_that_was_there() {
         .unwrap();
     assert!(other.save(directory.path(), DType::F32).is_err());
     let kept = Model::load(directory.path(), &on_cpu(DType::F32)).unwrap();
-    assert_eq!(weights(&kept), weights(&parity_model()));
+    assert_eq!(all_weights(&kept), all_weights(&parity_model()));
 }
 
 #[test]
@@ -329,6 +370,6 @@ fn merged_adapters_are_saved_as_an_ordinary_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     model.save(directory.path(), DType::F32).unwrap();
     let again = Model::load(directory.path(), &on_cpu(DType::F32)).unwrap();
-    assert_eq!(weights(&again), weights(&model));
-    assert_ne!(weights(&again), weights(&parity_model()));
+    assert_eq!(all_weights(&again), all_weights(&model));
+    assert_ne!(all_weights(&again), all_weights(&parity_model()));
 }

@@ -3,7 +3,8 @@
 mod load;
 mod save;
 
-pub(super) use load::load;
+pub(super) use load::Mapped;
+pub use load::StoredWeights;
 pub(super) use save::save;
 #[cfg(test)]
 pub(super) use save::write_weights;
