@@ -35,7 +35,7 @@ pub use floats::update_floats;
 pub use gradients::Gradients;
 pub use head::HeadLoss;
 pub use linear::LoraOptions;
-pub use rope::{Rope, RopeMethod, RopeScaling};
+pub use rope::{Rope, RopeMethod, RopeScaling, chart as rope_chart, svg as rope_svg};
 pub use transformer::{LoadOptions, Model, Param};
 pub use weights::StoredWeights;
 

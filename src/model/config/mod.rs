@@ -96,11 +96,18 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or names a model that is not supported; the error names the key.
     pub fn load(directory: &Path) -> Result<Self> {
-        let path = directory.join(CONFIG_FILE);
-        let bytes = disk::read_small(&followed(&path)?, MAX_BYTES)?;
+        Self::read(&directory.join(CONFIG_FILE))
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = disk::read_small(&followed(path)?, MAX_BYTES)?;
         let text = String::from_utf8(bytes)
-            .map_err(|e| Error::input(Place::file(&path), format!("not UTF-8: {e}")))?;
-        Self::parse(&text, &path)
+            .map_err(|e| Error::input(Place::file(path), format!("not UTF-8: {e}")))?;
+        Self::parse(&text, path)
     }
 
     /// Checks the text of a `config.json`; `path` is for messages.

@@ -253,3 +253,37 @@ fn tables_equal_the_reference_where_its_inverse_frequencies_are_exact() {
     }
     assert!(n_unlike <= 1, "{n_unlike} inverse frequencies differ");
 }
+
+#[test]
+fn drawings_show_every_method_and_both_lengths() {
+    for head_dim in [2, 64, 128, 512] {
+        let ropes: Vec<Rope> = RopeMethod::ALL
+            .iter()
+            .map(|&method| {
+                let scaling = RopeScaling {
+                    method,
+                    train_len: 4096,
+                    target_len: 131_072,
+                    d_crit: None,
+                };
+                Rope::new(THETA, head_dim, &scaling).unwrap()
+            })
+            .collect();
+        let (text, image) = (
+            super::chart(&ropes, 4096, 131_072),
+            super::svg(&ropes, 4096, 131_072),
+        );
+        for word in RopeMethod::ALL
+            .iter()
+            .map(|m| m.name())
+            .chain(["trained 4096", "target 131072"])
+        {
+            assert!(
+                text.contains(word) && image.contains(word),
+                "{head_dim} {word}:\n{text}"
+            );
+        }
+        assert_eq!(image.matches("<polyline").count(), 6);
+        assert!(text.lines().all(|line| line.chars().count() < 140));
+    }
+}
