@@ -10,7 +10,9 @@ use super::names::{self, Layout};
 use super::ops::gather_rows;
 use super::rope::{self, RopeMethod};
 use super::{Config, Context, Gradients, Rope, RopeScaling, StoredScaling, Tokens, init, unfit, weights};
-use crate::error::{Error, Result};
+use crate::disk;
+use crate::error::{Error, Result, shown};
+use crate::numbers::{bytes, count};
 
 /// How a checkpoint is loaded.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ pub struct Model {
     pub(super) config: Config,
     pub(super) rope: Rope,
     device: Device,
-    dtype: DType,
+    pub(super) dtype: DType,
     pub(super) params: Vec<Param>,
     pub(super) layout: Layout,
     /// Parameters below this place are frozen: 0, or with LoRA all but the adapters.
@@ -86,9 +88,23 @@ impl Model {
     /// Writes a randomly initialised checkpoint, with the weights of [`Model::init`], one tensor in memory at a time.
     ///
     /// # Errors
-    /// The operating system refuses.
+    /// The disk has too little room, or the operating system refuses.
     pub fn write_initial(config: &Config, seed: u64, directory: &Path, dtype: DType) -> Result<()> {
         let text = config.rewritten(config.rope_theta, None, dtype);
+        disk::create_directory(directory)?;
+        let (needed, free) = (
+            config.n_params().saturating_mul(dtype.size_in_bytes() as u64),
+            disk::free_bytes(directory)?,
+        );
+        if needed > free {
+            return Err(Error::usage(format!(
+                "a model of {} parameters takes {}, but `{}` has {} free",
+                count(config.n_params()),
+                bytes(needed),
+                shown(directory),
+                bytes(free)
+            )));
+        }
         let start = init::Start::new(config, seed);
         weights::save(
             directory,

@@ -179,10 +179,8 @@ fn forward_task(
     let mut shrink = vec![0f32; n_rows];
     for keys in steps(&task.piece.keys, KEYS) {
         let scores = q.matmul(&key_tile(k, &task.kv, &keys)?.t()?)?;
-        let running = std::cell::RefCell::new((&mut maxima, &mut sums, &mut shrink));
         update_floats(&scores, |scores| {
-            let (maxima, sums, shrink) = &mut *running.borrow_mut();
-            vectorized(|| online_softmax(scores, keys.len(), scale, maxima, sums, shrink));
+            vectorized(|| online_softmax(scores, keys.len(), scale, &mut maxima, &mut sums, &mut shrink));
         })?;
         let product = scores.matmul(&key_tile(v, &task.kv, &keys)?)?;
         let product = floats(&product)?;
