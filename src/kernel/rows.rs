@@ -8,7 +8,7 @@ pub fn norm_blocks(n: usize) -> usize {
     n.clamp(1, 264)
 }
 
-/// `y = gain x / rms(x)` and `inverse: [n]` f32; `x`, `y`: `[n, width]`, `gain: [width]`.
+/// `y = gain x / rms(x)`; `x`, `y`: `[n, width]`, `gain: [width]`.
 pub fn rms_norm(
     element: Element,
     [n, width]: [usize; 2],
@@ -16,14 +16,12 @@ pub fn rms_norm(
     x: Address,
     gain: Address,
     y: Address,
-    inverse: Address,
 ) -> Call {
     Call::new(Program::Elements(element), "rms_norm", [n, 1])
         .shared(SCRATCH_BYTES)
         .address(x)
         .address(gain)
         .address(y)
-        .address(inverse)
         .int(width)
         .float(eps)
 }
@@ -32,7 +30,8 @@ pub fn rms_norm(
 pub fn rms_norm_backward(
     element: Element,
     [n, width]: [usize; 2],
-    [x, gain, dy, inverse]: [Address; 4],
+    eps: f32,
+    [x, gain, dy]: [Address; 3],
     dx: Address,
     gain_sums: Address,
 ) -> Call {
@@ -45,11 +44,11 @@ pub fn rms_norm_backward(
     .address(x)
     .address(gain)
     .address(dy)
-    .address(inverse)
     .address(dx)
     .address(gain_sums)
     .int(n)
     .int(width)
+    .float(eps)
 }
 
 /// `total: [width] += sums: [rows, width]` over the rows, f32.

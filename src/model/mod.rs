@@ -17,6 +17,9 @@ pub mod attention;
 mod block;
 mod config;
 mod context;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod device;
 mod floats;
 mod gradients;
 mod head;

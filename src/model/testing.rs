@@ -145,7 +145,14 @@ pub(super) fn loss_and_gradients(model: &Model, row: &Noisy, grads: &mut Gradien
     }
     let hidden = inputs.pop().unwrap();
     let loss = model
-        .head_loss(&hidden, &row.rows, &row.targets, &row.weights, &row.cu_seqlens, Some(grads))
+        .head_loss(
+            &hidden,
+            &row.rows,
+            &row.targets,
+            &row.weights,
+            &row.cu_seqlens,
+            Some(grads),
+        )
         .unwrap();
     let mut dx = loss.d_hidden.clone().unwrap();
     for (layer, x) in inputs.iter().enumerate().rev() {

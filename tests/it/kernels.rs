@@ -158,8 +158,8 @@ const FAULTS: [Fault; 27] = [
     fault(
         "elements_f32",
         "sums: no barrier before the next sum is written",
-        "    barrier();\n    if ((THREAD & 31) == 0) SCRATCH[THREAD >> 5] = x;\n    barrier();\n    float highest",
-        "    if ((THREAD & 31) == 0) SCRATCH[THREAD >> 5] = x;\n    barrier();\n    float highest",
+        "    barrier();\n    if ((THREAD & 31) == 0) SCRATCH[THREAD >> 5] = x;\n    barrier();\n    float total",
+        "    if ((THREAD & 31) == 0) SCRATCH[THREAD >> 5] = x;\n    barrier();\n    float total",
     ),
     fault(
         "elements_f32",

@@ -1,25 +1,29 @@
 // RMSNorm (arXiv 1910.07467): y = gain x / rms(x). x, y, dx, dy: [n, width].
 
-// Grid [n]. inverse: [n] f32, 1 / rms, for the backward pass.
-KERNEL(256, 1) rms_norm(const element* x, const element* gain, element* y, float* inverse, int width, float eps) {
-    i64 row = (i64)BLOCK_X * width;
+// 1 / rms of a row.
+INLINE float inverse_root(const element* x, int width, float eps) {
     float sum = 0.f;
-    for (int j = THREAD; j < width; j += BLOCK) sum += value_of(x[row + j]) * value_of(x[row + j]);
-    float scale = 1.f / square_root(block_sum(sum) / width + eps);
+    for (int j = THREAD; j < width; j += BLOCK) sum += value_of(x[j]) * value_of(x[j]);
+    return 1.f / square_root(block_sum(sum) / width + eps);
+}
+
+// Grid [n]. The quotient is rounded to the element type before the gain, as in the published models.
+KERNEL(256, 1) rms_norm(const element* x, const element* gain, element* y, int width, float eps) {
+    i64 row = (i64)BLOCK_X * width;
+    float scale = inverse_root(x + row, width, eps);
     for (int j = THREAD; j < width; j += BLOCK)
-        y[row + j] = rounded(value_of(x[row + j]) * scale * value_of(gain[j]));
-    if (THREAD == 0) inverse[BLOCK_X] = scale;
+        y[row + j] = rounded(value_of(rounded(value_of(x[row + j]) * scale)) * value_of(gain[j]));
 }
 
 // dx, and the gain's gradient summed over the rows of each block: gain_sums [blocks, width] f32. Grid [blocks].
 // A thread owns its columns, so the sums in shared memory need no barrier.
-KERNEL(256, 1) rms_norm_backward(const element* x, const element* gain, const element* dy, const float* inverse,
-                                 element* dx, float* gain_sums, int n, int width) {
+KERNEL(256, 1) rms_norm_backward(const element* x, const element* gain, const element* dy, element* dx,
+                                 float* gain_sums, int n, int width, float eps) {
     float* sums = SCRATCH + SCRATCH_FLOATS;
     for (int j = THREAD; j < width; j += BLOCK) sums[j] = 0.f;
     for (i64 i = BLOCK_X; i < n; i += BLOCKS_X) {
         i64 row = i * width;
-        float scale = inverse[i], sum = 0.f;
+        float scale = inverse_root(x + row, width, eps), sum = 0.f;
         for (int j = THREAD; j < width; j += BLOCK) {
             float normal = value_of(x[row + j]) * scale, g = value_of(dy[row + j]);
             sums[j] += g * normal;

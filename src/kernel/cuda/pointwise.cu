@@ -16,11 +16,12 @@ KERNEL(256, 1) rope(const element* x, element* y, const float* cosine, const flo
     }
 }
 
-// y = silu(gate) up (arXiv 2002.05202), elementwise over n.
+// y = silu(gate) up (arXiv 2002.05202), elementwise over n; silu is rounded to the element type first, as in the
+// published models.
 KERNEL(256, 1) swiglu(const element* gate, const element* up, element* y, i64 n) {
     for (i64 i = (i64)BLOCK_X * BLOCK + THREAD; i < n; i += (i64)BLOCKS_X * BLOCK) {
         float g = value_of(gate[i]);
-        y[i] = rounded(g / (1.f + exponential(-g)) * value_of(up[i]));
+        y[i] = rounded(value_of(rounded(g / (1.f + exponential(-g)))) * value_of(up[i]));
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 
 use crate::model::testing::{
-    Noisy, boundaries, ids, largest_difference, loss_and_gradients, manifest, parity_model, relative_error, tensors, values,
+    Noisy, boundaries, ids, largest_difference, loss_and_gradients, manifest, parity_model, relative_error,
+    tensors, values,
 };
 use crate::model::{Gradients, Model, Rope, RopeScaling, Tokens};
 
@@ -110,7 +111,10 @@ fn loss_and_gradient_norms_equal_the_reference() {
     let about = &manifest()["cases"]["mha/loss"];
     assert!((loss - about["value"].as_f64().unwrap()).abs() <= 1e-5, "{loss}");
     let norm = grads.squared_norm().unwrap().sqrt();
-    assert!((norm / about["grad_norm"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{norm}");
+    assert!(
+        (norm / about["grad_norm"].as_f64().unwrap() - 1.0).abs() < 1e-5,
+        "{norm}"
+    );
     let wanted = about["grad_norms"].as_object().unwrap();
     assert_eq!(wanted.len(), model.params().len());
     for (index, gradient) in grads.iter() {
@@ -143,7 +147,14 @@ fn the_loss_of_packed_documents_equals_the_reference() {
     let mut grads = Gradients::zeros(&model).unwrap();
     let part = loss_and_gradients(&model, &row, &mut grads);
     let about = &manifest()["cases"]["mha/packed"];
-    assert!((part.loss - about["value"].as_f64().unwrap()).abs() <= 1e-5, "{}", part.loss);
+    assert!(
+        (part.loss - about["value"].as_f64().unwrap()).abs() <= 1e-5,
+        "{}",
+        part.loss
+    );
     let norm = grads.squared_norm().unwrap().sqrt();
-    assert!((norm / about["grad_norm"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{norm}");
+    assert!(
+        (norm / about["grad_norm"].as_f64().unwrap() - 1.0).abs() < 1e-5,
+        "{norm}"
+    );
 }
