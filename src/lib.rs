@@ -10,14 +10,15 @@
 //!
 //! The rooms, from the bottom: [`error`], [`numbers`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
 //! is the vocabulary; [`recipe`], [`source`], [`tokenize`], [`store`], [`pack`], [`shard`],
-//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what trains on it, and [`kernel`] what it
-//! runs on a GPU. Each may use only those before it.
+//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what trains on it, [`kernel`] what it runs on
+//! a GPU, and [`gpu_check`] proves that. Each may use only those before it.
 
 pub mod build;
 pub mod cli;
 pub mod dataset;
 pub mod disk;
 pub mod error;
+pub mod gpu_check;
 pub mod guard;
 pub mod inspect;
 pub mod ipc;

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. One file per command; no algorithm lives here.
 
 mod completions;
+mod gpu_check;
 mod init;
 mod inspect;
 mod model;
@@ -71,6 +72,9 @@ enum Command {
     Init(init::InitArguments),
     /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
     Schema(schema::SchemaArguments),
+    /// Check kernels, gradients and speed on a GPU; `scripts/gpu-check` makes a report of it.
+    #[command(hide = true)]
+    GpuCheck(gpu_check::GpuCheckArguments),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArguments),
 }
@@ -119,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
+        Command::GpuCheck(arguments) => gpu_check::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),
     };
     finish(result, &printer)

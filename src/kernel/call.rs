@@ -78,8 +78,8 @@ impl Program {
         Self::Elements(Element::F32),
     ];
 
-    /// What the hardware offers, for a compiler of device code; it comes before [`Self::kernels`].
-    pub const INSTRUCTIONS: &str = include_str!("cuda/instructions.cu");
+    /// What the hardware offers.
+    const INSTRUCTIONS: &str = include_str!("cuda/instructions.cu");
 
     /// A name for messages and caches.
     pub fn name(self) -> &'static str {
@@ -99,6 +99,11 @@ impl Program {
                 format!("#define ELEMENT_BF16 {}\n", u8::from(element == Element::Bf16))
             }
         }
+    }
+
+    /// The whole source, for NVRTC.
+    pub fn device_source(self) -> String {
+        format!("{}{}\n{}", self.defines(), Self::INSTRUCTIONS, self.kernels())
     }
 
     /// The kernels' source.

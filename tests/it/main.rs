@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod damage;
 mod emulator;
+mod gpu_check;
 mod hostile;
 mod inspect;
 mod kernels;

@@ -1,7 +1,7 @@
 //! The GPU as a [`Machine`] for the checks of the kernels, and what it is.
 
 use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::driver::{result, sys};
+use candle_core::cuda_backend::cudarc::driver::result;
 use candle_core::{CudaDevice, Device, Tensor};
 use serde::Serialize;
 
@@ -31,11 +31,7 @@ impl Facts {
         let stream = device.cuda_stream();
         let context = stream.context();
         let (major, minor) = context.compute_capability().w()?;
-        let mut version = 0;
-        // SAFETY: the function writes one number.
-        unsafe { sys::cuDriverGetVersion(&raw mut version) }
-            .result()
-            .w()?;
+        let version = launch::driver_version()?;
         Ok(Self {
             name: context.name().w()?,
             capability: format!("{major}.{minor}"),

@@ -49,6 +49,16 @@ pub fn settle(device: &CudaDevice) -> Result<()> {
     Ok(())
 }
 
+/// The CUDA version that the driver supports, as 1000 times the major plus 10 times the minor number.
+pub(super) fn driver_version() -> Result<c_int> {
+    let mut version = 0;
+    // SAFETY: the function writes one number.
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }
+        .result()
+        .w()?;
+    Ok(version)
+}
+
 /// The PTX of a program, compiled once per process for the oldest GPU that the kernels run on; the driver
 /// compiles it for the GPU at hand.
 fn ptx(program: Program) -> Result<&'static str> {
@@ -59,21 +69,16 @@ fn ptx(program: Program) -> Result<&'static str> {
         .position(|p| *p == program)
         .expect("ALL holds every program");
     let compile = || {
-        let source = format!(
-            "{}{}\n{}",
-            program.defines(),
-            Program::INSTRUCTIONS,
-            program.kernels()
-        );
         let options = CompileOptions {
             arch: Some("compute_80"),
             options: vec!["--std=c++17".into()],
             ..CompileOptions::default()
         };
-        let ptx = nvrtc::compile_ptx_with_opts(source, options).map_err(|error| match error {
-            CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
-            other => format!("{other:?}"),
-        })?;
+        let ptx =
+            nvrtc::compile_ptx_with_opts(program.device_source(), options).map_err(|error| match error {
+                CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
+                other => format!("{other:?}"),
+            })?;
         Ok(ptx.to_src())
     };
     let compiled = COMPILED[place].get_or_init(compile);
