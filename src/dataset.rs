@@ -147,7 +147,11 @@ impl Dataset {
             };
             let end = u32::try_from(first + u64::from(segment.len)).map_err(|_| {
                 let shard = &self.shards[(row / self.manifest.rows_per_shard) as usize].path;
-                Error::damaged("shard", shard, format!("row {row}: position {first} is beyond 32 bits"))
+                Error::damaged(
+                    "shard",
+                    shard,
+                    format!("row {row}: position {first} is beyond 32 bits"),
+                )
             })?;
             real.positions.extend(first as u32..end);
         }
@@ -304,7 +308,10 @@ mod tests {
         };
         assert_eq!(cut(9), whole);
         assert_eq!((cut(7).segments, cut(7).cu_seqlens), (vec![0, 3, 7], vec![0, 7]));
-        assert_eq!((cut(4).segments, cut(4).positions), (vec![0, 3, 4], vec![0, 1, 2, 0]));
+        assert_eq!(
+            (cut(4).segments, cut(4).positions),
+            (vec![0, 3, 4], vec![0, 1, 2, 0])
+        );
         assert_eq!(cut(1).ids, [0]);
     }
 

@@ -18,8 +18,8 @@
 //! Source: LLaDA (Nie et al., 2025), algorithm 1, and its published guidelines; strata of t as in
 //! MDLM (Sahoo et al., 2024).
 
-use crate::pack::seed::{derive, mix, unit};
 use crate::pack::Permutation;
+use crate::pack::seed::{derive, mix, unit};
 use crate::train::recipe::{Objective, PerWhat};
 
 /// The source of one step's random choices.
@@ -99,12 +99,7 @@ impl Masked {
     /// Masks a row whose documents have the boundaries `segments`: token i if `uniform(i)` is below the
     /// probability of its unit. `probabilities` has one entry for the row, or one per document; `scale`
     /// is the part of the loss that a cross entropy with weight 1 would have.
-    pub fn draw(
-        segments: &[u32],
-        probabilities: &[f64],
-        scale: f64,
-        uniform: impl Fn(u32) -> f64,
-    ) -> Self {
+    pub fn draw(segments: &[u32], probabilities: &[f64], scale: f64, uniform: impl Fn(u32) -> f64) -> Self {
         let mut masked = Self::default();
         for (index, bounds) in segments.windows(2).enumerate() {
             let p = probabilities[if probabilities.len() == 1 { 0 } else { index }];

@@ -20,7 +20,9 @@ fn drawn(seed: StepSeed, objective: &Objective, segments: &[u32]) -> f64 {
     let masked = Masked::draw(segments, &units, 1.0 / f64::from(n), seed.uniforms(0));
     let mask = masked.rows.iter().fold(0, |mask, row| mask | 1 << row);
     let terms = masked.rows.iter().zip(&masked.weights);
-    terms.map(|(&row, &w)| f64::from(w) * cross_entropy(mask, row)).sum()
+    terms
+        .map(|(&row, &w)| f64::from(w) * cross_entropy(mask, row))
+        .sum()
 }
 
 /// The expectation of the loss of a row with one t, by summing over all masks and integrating over t.
@@ -37,7 +39,10 @@ fn expected(objective: &Objective, n: u32) -> f64 {
         };
         masks.map(loss).sum()
     };
-    (0..GRID).map(|i| at((f64::from(i) + 0.5) / f64::from(GRID))).sum::<f64>() / f64::from(GRID)
+    (0..GRID)
+        .map(|i| at((f64::from(i) + 0.5) / f64::from(GRID)))
+        .sum::<f64>()
+        / f64::from(GRID)
 }
 
 fn mean_and_error(values: &[f64]) -> (f64, f64) {
@@ -56,7 +61,10 @@ fn the_drawn_loss_has_the_expectation_of_the_enumeration() {
             .collect();
         let (mean, error) = mean_and_error(&draws);
         let expected = expected(&objective, 4);
-        assert!((mean - expected).abs() < 4.0 * error, "{mean} ± {error}, expected {expected}");
+        assert!(
+            (mean - expected).abs() < 4.0 * error,
+            "{mean} ± {error}, expected {expected}"
+        );
         assert!(error < 0.01 * expected, "{error}");
     }
 }
@@ -74,10 +82,15 @@ fn one_t_per_document_has_the_same_expectation_and_less_variance() {
         };
         (0..20_000).map(loss).collect()
     };
-    let ((row, row_error), (document, document_error)) =
-        (mean_and_error(&draws(PerWhat::Row)), mean_and_error(&draws(PerWhat::Document)));
+    let ((row, row_error), (document, document_error)) = (
+        mean_and_error(&draws(PerWhat::Row)),
+        mean_and_error(&draws(PerWhat::Document)),
+    );
     assert!((row - 1.0).abs() < 4.0 * row_error, "{row} ± {row_error}");
-    assert!((document - 1.0).abs() < 4.0 * document_error, "{document} ± {document_error}");
+    assert!(
+        (document - 1.0).abs() < 4.0 * document_error,
+        "{document} ± {document_error}"
+    );
     let scatter = |t| {
         // The share of masked tokens of a row: with one t it is that t, with eight it is near 1/2.
         let objective = objective(t, false);
@@ -113,7 +126,13 @@ fn low_discrepancy_spreads_t_evenly_and_each_unit_still_sees_every_t() {
     let variance = |low_discrepancy| {
         let objective = objective(PerWhat::Row, low_discrepancy);
         let means: Vec<f64> = (0..4000)
-            .map(|step| StepSeed::training(0, step).probabilities(&objective, 8).iter().sum::<f64>() / 8.0)
+            .map(|step| {
+                StepSeed::training(0, step)
+                    .probabilities(&objective, 8)
+                    .iter()
+                    .sum::<f64>()
+                    / 8.0
+            })
             .collect();
         mean_and_error(&means).1.powi(2)
     };
@@ -124,14 +143,20 @@ fn low_discrepancy_spreads_t_evenly_and_each_unit_still_sees_every_t() {
 #[test]
 fn a_number_equal_to_the_probability_does_not_mask() {
     let masked = Masked::draw(&[0, 3], &[0.5], 1.0, |i| [0.5, 0.49, 0.51][i as usize]);
-    assert_eq!((masked.rows, masked.weights, masked.largest), (vec![1], vec![2.0], 2.0));
+    assert_eq!(
+        (masked.rows, masked.weights, masked.largest),
+        (vec![1], vec![2.0], 2.0)
+    );
 }
 
 #[test]
 fn masked_ids_are_replaced_and_kept_as_targets() {
     let masked = Masked::draw(&[0, 2, 4], &[1.0, 0.25], 0.5, |i| f64::from(i) / 8.0);
     assert_eq!(masked.rows, [0, 1]);
-    assert_eq!(masked.apply(&[7, 8, 9, 10], 99), (vec![99, 99, 9, 10], vec![7, 8]));
+    assert_eq!(
+        masked.apply(&[7, 8, 9, 10], 99),
+        (vec![99, 99, 9, 10], vec![7, 8])
+    );
     let none = Masked::draw(&[0, 4], &[0.1], 0.5, |_| 0.9);
     assert_eq!((none.rows.len(), none.largest), (0, 0.0));
 }
@@ -149,7 +174,10 @@ fn masks_depend_on_seed_step_sequence_and_position_only() {
         assert_eq!(equal, 0);
     }
     // Part of the format of a run: a change here makes every resumed run another one.
-    assert_eq!(first[0].to_bits(), StepSeed::training(7, 100).uniforms(3)(0).to_bits());
+    assert_eq!(
+        first[0].to_bits(),
+        StepSeed::training(7, 100).uniforms(3)(0).to_bits()
+    );
     let p = StepSeed::training(7, 100).probabilities(&Objective::default(), 1)[0];
     assert_eq!(format!("{:.12} {p:.12}", first[0]), PINNED);
 }
@@ -168,6 +196,9 @@ fn one_step_in_a_hundred_is_cut_to_a_uniform_length() {
     assert!(cuts.contains(&1) && cuts.contains(&100));
     let mean = cuts.iter().map(|&len| f64::from(len)).sum::<f64>() / cuts.len() as f64;
     assert!((mean - 50.5).abs() < 4.0, "{mean}");
-    let never = Objective { random_length: 0.0, ..objective };
+    let never = Objective {
+        random_length: 0.0,
+        ..objective
+    };
     assert!((0..1000).all(|step| StepSeed::training(5, step).cut_len(&never, 100).is_none()));
 }

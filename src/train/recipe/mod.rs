@@ -10,7 +10,9 @@ use serde_json::Value as Json;
 pub use self::types::*;
 use crate::error::Result;
 use crate::recipe::Step::{Item, Key};
-use crate::recipe::{Code, Findings, Loaded, Written, digest_of, generate, load_as, parse_as, remove, sorted};
+use crate::recipe::{
+    Code, Findings, Loaded, Written, digest_of, generate, load_as, parse_as, remove, sorted,
+};
 
 /// A checked recipe of a training run, and where it was found.
 pub type LoadedTrainRecipe = Loaded<TrainRecipe>;
@@ -43,7 +45,10 @@ pub fn schema() -> Json {
 impl TrainRecipe {
     /// The run's name: as in the recipe, else the recipe's file name without extension.
     pub fn name_or(&self, path: &Path) -> String {
-        let stem = || path.file_stem().map_or("train".into(), |stem| stem.to_string_lossy());
+        let stem = || {
+            path.file_stem()
+                .map_or("train".into(), |stem| stem.to_string_lossy())
+        };
         self.name.clone().unwrap_or_else(|| stem().into_owned())
     }
 
@@ -153,7 +158,12 @@ impl TrainRecipe {
         for (index, target) in lora.targets.iter().enumerate() {
             if lora.targets[..index].contains(target) {
                 let place = [Key("lora"), Key("targets"), Item(index)];
-                findings.error(Code::Twice, &place, "this projection is listed twice", "remove one");
+                findings.error(
+                    Code::Twice,
+                    &place,
+                    "this projection is listed twice",
+                    "remove one",
+                );
             }
         }
     }

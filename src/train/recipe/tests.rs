@@ -19,9 +19,15 @@ fn report(text: &str) -> String {
 fn the_smallest_recipe_has_the_defaults_of_llada() {
     let recipe = parse(VALID, Path::new("dir/run.yaml"), false).unwrap().recipe;
     let objective = &recipe.objective;
-    assert_eq!((objective.t, objective.eps, objective.random_length), (PerWhat::Row, 1e-3, 0.01));
+    assert_eq!(
+        (objective.t, objective.eps, objective.random_length),
+        (PerWhat::Row, 1e-3, 0.01)
+    );
     assert_eq!((recipe.optimizer.beta1, recipe.optimizer.beta2), (0.9, 0.95));
-    assert_eq!((recipe.optimizer.weight_decay, recipe.optimizer.clip_norm), (0.1, 1.0));
+    assert_eq!(
+        (recipe.optimizer.weight_decay, recipe.optimizer.clip_norm),
+        (0.1, 1.0)
+    );
     assert_eq!(recipe.name_or(Path::new("dir/run.yaml")), "run");
 }
 
@@ -54,7 +60,8 @@ steps: 10
 
 #[test]
 fn a_misspelt_key_gets_a_hint_and_a_key_of_another_section_its_home() {
-    let report = report("version: 1\nmodel: {size: tiny}\ndata: {dataset: a}\noptimiser: {}\nlr: 1\nsteps: 1\n");
+    let report =
+        report("version: 1\nmodel: {size: tiny}\ndata: {dataset: a}\noptimiser: {}\nlr: 1\nsteps: 1\n");
     assert!(report.contains("did you mean `optimizer`?"), "{report}");
     assert!(report.contains("`lr` belongs to `optimizer`"), "{report}");
 }
@@ -68,7 +75,10 @@ fn an_empty_file_is_told_where_to_start() {
 fn the_digest_names_what_changes_the_weights_and_nothing_else() {
     let digest = |more: &str| {
         let text = VALID.replace("steps: 10\n", more);
-        parse(&text, Path::new("run.yaml"), false).unwrap().recipe.digest()
+        parse(&text, Path::new("run.yaml"), false)
+            .unwrap()
+            .recipe
+            .digest()
     };
     let first = digest("steps: 10\n");
     for same in [
