@@ -38,6 +38,10 @@ pub struct Options {
     pub out: PathBuf,
     /// Where the model computes.
     pub device: Device,
+    /// Free memory of that device in bytes, if it is not the host and this is known.
+    pub device_bytes: Option<u64>,
+    /// Peak of that device in FLOP/s, if it is known; the recipe may name another.
+    pub peak_flops: Option<f64>,
     /// Stop, and save, after this many steps of the recipe's; its schedule stays as it is.
     pub stop_after: Option<u64>,
     /// The checkpoint to go on from, instead of the newest.
@@ -135,12 +139,12 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Refuses what cannot fit into memory.
+    /// Refuses what cannot fit into memory; `device_bytes` are free on a device that is not the host.
     ///
     /// # Errors
     /// It cannot.
-    pub fn must_fit(&self) -> Result<()> {
-        self.forecast.must_fit(self.host_bytes, None)
+    pub fn must_fit(&self, device_bytes: Option<u64>) -> Result<()> {
+        self.forecast.must_fit(self.host_bytes, device_bytes)
     }
 
     fn identity(&self) -> Result<Identity> {
@@ -172,7 +176,7 @@ pub fn train(loaded: &LoadedTrainRecipe, options: &Options, monitor: &Monitor) -
         .warnings
         .iter()
         .for_each(|warning| monitor.warn(warning.clone()));
-    prepared.must_fit()?;
+    prepared.must_fit(options.device_bytes)?;
     disk::create_directory(&options.out)?;
     let _lock = Lock::take(&options.out)?;
     disk::remove_temporaries(&options.out)?;
@@ -197,6 +201,7 @@ pub fn train(loaded: &LoadedTrainRecipe, options: &Options, monitor: &Monitor) -
     };
     let recipe = &loaded.recipe;
     let peak = recipe.metrics.peak_tflops.map(|tflops| tflops * 1e12);
+    let peak = peak.or(options.peak_flops);
     let trainer = Trainer::new(recipe, &prepared.dataset, model, optimizer, peak)?;
     let mut outcome = run.steps(trainer, resumed_at)?;
     outcome.wall_secs = started.elapsed().as_secs_f64();

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::crash::{has_strace, traced};
-use crate::scratch::{Finished, Random, Scratch, files_below, hashes, overwrite};
+use crate::scratch::{Finished, Random, Scratch, hashes, overwrite};
 use crate::train::{RECIPE, metrics, scratch, train};
 
 /// The last checkpoint of a run of [`RECIPE`].
@@ -167,7 +167,7 @@ fn a_signal_saves_the_run_and_ends_it_with_its_code() {
     let scratch = with_reference(RECIPE);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let name = format!("stopped-{code}");
-        let mut child = train(&scratch, &name, &[]).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = train(&scratch, &name, &[]).stdout(Stdio::null()).spawn().unwrap();
         while !scratch.path(&name).join("step-00000003").exists() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
