@@ -10,8 +10,8 @@
 //!
 //! The rooms, from the bottom: [`error`], [`numbers`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
 //! is the vocabulary; [`recipe`], [`source`], [`tokenize`], [`store`], [`pack`], [`shard`],
-//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what trains on it, [`kernel`] what it runs on
-//! a GPU, and [`gpu_check`] proves that. Each may use only those before it.
+//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what [`train`] teaches with it, [`kernel`] what
+//! both run on a GPU, and [`gpu_check`] shows that it works there. Each may use only those before it.
 
 pub mod build;
 pub mod cli;
@@ -32,6 +32,7 @@ pub mod shard;
 pub mod source;
 pub mod store;
 pub mod tokenize;
+pub mod train;
 
 /// The Rust examples of the README compile.
 #[cfg(doctest)]

@@ -13,6 +13,7 @@ mod repair;
 mod rope;
 mod schema;
 mod signals;
+mod train;
 mod verify;
 
 use std::path::PathBuf;
@@ -60,6 +61,8 @@ enum Command {
     Plan(plan::PlanArguments),
     /// See what was packed: in the terminal, as a picture, as one self-contained page.
     Inspect(inspect::InspectArguments),
+    /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
+    Train(train::TrainArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
@@ -70,7 +73,7 @@ enum Command {
     Rope(rope::RopeArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
+    /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
     Schema(schema::SchemaArguments),
     /// Check kernels, gradients and speed on a GPU; `scripts/gpu-check` makes a report of it.
     #[command(hide = true)]
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments, &printer),
         Command::Plan(arguments) => plan::run(&arguments, &printer),
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
+        Command::Train(arguments) => train::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Model(arguments) => model::run(&arguments, &printer),

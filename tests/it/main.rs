@@ -16,3 +16,5 @@ mod rooms;
 mod schemas;
 mod scratch;
 mod tokens;
+mod train;
+mod train_crash;

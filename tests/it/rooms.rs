@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::scratch::files_below;
 
 /// The rooms from the ground up.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "error",
     "numbers",
     "guard",
@@ -26,6 +26,7 @@ const ORDER: [&str; 19] = [
     "inspect",
     "kernel",
     "model",
+    "train",
     "gpu_check",
     "cli",
 ];
