@@ -1,5 +1,6 @@
 //! A launch as data.
 
+use super::products::Product;
 use crate::error::Result;
 
 /// Where a buffer starts in the memory of the machine that runs the kernel.
@@ -204,6 +205,12 @@ pub trait Machine {
     /// # Errors
     /// The kernel cannot be compiled, found or launched, or it failed.
     fn run(&mut self, call: &Call) -> Result<()>;
+
+    /// Multiplies matrices; the library that does it is the machine's.
+    ///
+    /// # Errors
+    /// It fails.
+    fn multiply(&mut self, product: &Product) -> Result<()>;
 
     /// Copies `n` bytes from the machine.
     ///

@@ -19,6 +19,7 @@ pub mod embedding;
 pub mod flash;
 pub mod optimizer;
 pub mod pointwise;
+pub mod products;
 pub mod rows;
 pub mod scores;
 mod work;

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use half::bf16;
 use regex::Regex;
 use ultrapack::error::{Error, Result};
-use ultrapack::kernel::{Address, Call, Machine, Program};
+use ultrapack::kernel::products::{Matrices, Product};
+use ultrapack::kernel::{Address, Call, Element, Machine, Program};
 
 unsafe extern "C" {
     fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
@@ -168,6 +170,52 @@ impl Machine for Emulator {
             (0, n) => Err(failed(format!("{}: {n} bank conflicts", call.kernel))),
             _ => Err(failed(format!("{} does not take these arguments", call.kernel))),
         }
+    }
+
+    fn multiply(&mut self, product: &Product) -> Result<()> {
+        let Product {
+            left,
+            right,
+            out,
+            add,
+            n,
+        } = product;
+        let place = |m: &Matrices, batch: usize, row: usize, column: usize| {
+            let (row, column) = if m.transposed {
+                (column, row)
+            } else {
+                (row, column)
+            };
+            Address(m.start.0).offset((batch * m.stride + row * m.row_stride + column) * m.element.bytes())
+        };
+        let get = |element: Element, at: Address| {
+            // SAFETY: an element of a buffer that `upload` made; one that leaves it ends the process.
+            match element {
+                Element::Bf16 => unsafe { (at.0 as *const bf16).read() }.to_f32(),
+                Element::F32 => unsafe { (at.0 as *const f32).read() },
+            }
+        };
+        assert_eq!(
+            (left.rows, right.columns, left.columns),
+            (out.rows, out.columns, right.rows)
+        );
+        for batch in 0..*n {
+            for (row, column) in (0..out.rows).flat_map(|r| (0..out.columns).map(move |c| (r, c))) {
+                let to = place(out, batch, row, column);
+                let before = if *add { get(out.element, to) } else { 0.0 };
+                let terms = (0..left.columns).map(|k| {
+                    get(left.element, place(left, batch, row, k))
+                        * get(right.element, place(right, batch, k, column))
+                });
+                let sum = before + terms.sum::<f32>();
+                // SAFETY: as above.
+                match out.element {
+                    Element::Bf16 => unsafe { (to.0 as *mut bf16).write(bf16::from_f32(sum)) },
+                    Element::F32 => unsafe { (to.0 as *mut f32).write(sum) },
+                }
+            }
+        }
+        Ok(())
     }
 
     fn download(&mut self, from: Address, n: usize) -> Result<Vec<u8>> {

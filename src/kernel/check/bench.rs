@@ -4,6 +4,7 @@ use half::bf16;
 
 use super::Outcome;
 use crate::error::Result;
+use crate::kernel::products::Step;
 use crate::kernel::{Address, Call, Element, Machine};
 
 /// A machine with a source of numbers and the outcomes so far.
@@ -72,6 +73,13 @@ impl<'a> Bench<'a> {
         self.machine.run(call)
     }
 
+    pub(super) fn follow(&mut self, steps: &[Step]) -> Result<()> {
+        steps.iter().try_for_each(|step| match step {
+            Step::Product(product) => self.machine.multiply(product),
+            Step::Call(call) => self.machine.run(call),
+        })
+    }
+
     pub(super) fn download(&mut self, from: Address, bytes: usize) -> Result<Vec<u8>> {
         self.machine.download(from, bytes)
     }
@@ -92,8 +100,21 @@ impl<'a> Bench<'a> {
         reference: &[f64],
         limit: f64,
     ) -> Result<()> {
+        self.compare_above(0.0, name, element, out, reference, limit)
+    }
+
+    /// Compares an output that may be zero altogether: its error counts against at least `floor` per element.
+    pub(super) fn compare_above(
+        &mut self,
+        floor: f64,
+        name: String,
+        element: Element,
+        out: Address,
+        reference: &[f64],
+        limit: f64,
+    ) -> Result<()> {
         let out = self.read(element, out, reference.len())?;
-        self.outcome(name, relative_error(&out, reference), limit);
+        self.outcome(name, relative_error(&out, reference, floor), limit);
         Ok(())
     }
 
@@ -124,12 +145,13 @@ fn floats(element: Element, bytes: &[u8]) -> Vec<f64> {
     }
 }
 
-/// `norm(out - reference) / norm(reference)`.
-fn relative_error(out: &[f64], reference: &[f64]) -> f64 {
+/// `norm(out - reference) / norm(reference)`, where the latter is at least that of `floor` in every element.
+fn relative_error(out: &[f64], reference: &[f64], floor: f64) -> f64 {
     let square = |x: f64| x * x;
     let difference: f64 = out.iter().zip(reference).map(|(a, b)| square(a - b)).sum();
     let norm: f64 = reference.iter().map(|&x| square(x)).sum();
-    (difference / norm.max(f64::MIN_POSITIVE)).sqrt()
+    let least = square(floor) * reference.len() as f64;
+    (difference / norm.max(least).max(f64::MIN_POSITIVE)).sqrt()
 }
 
 #[cfg(test)]
@@ -138,9 +160,10 @@ mod tests {
 
     #[test]
     fn one_unwritten_element_fails_a_whole_output() {
-        let error = relative_error(&[1.0, f64::NAN], &[1.0, 2.0]);
+        let error = relative_error(&[1.0, f64::NAN], &[1.0, 2.0], 0.0);
         let below = error < 1.0;
         assert!(!below);
-        assert!((relative_error(&[1.0, 2.2], &[1.0, 2.0]) - 0.2 / 5f64.sqrt()).abs() < 1e-12);
+        assert!((relative_error(&[1.0, 2.2], &[1.0, 2.0], 0.0) - 0.2 / 5f64.sqrt()).abs() < 1e-12);
+        assert!((relative_error(&[1e-6], &[0.0], 1e-3) - 1e-3).abs() < 1e-12);
     }
 }

@@ -78,6 +78,7 @@ pub fn run(kind: &str, machine: &mut dyn Machine, seed: u64, extent: Extent) -> 
 
 fn elements(bench: &mut Bench, element: Element) -> Result<()> {
     attention::scores(bench, element)?;
+    attention::products(bench, element)?;
     rows::all(bench, element)?;
     pointwise::all(bench, element)
 }

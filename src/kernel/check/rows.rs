@@ -101,7 +101,7 @@ fn cross_entropy(bench: &mut Bench, element: Element, [n, vocab]: [usize; 2]) ->
 }
 
 fn embedding(bench: &mut Bench, element: Element, n: usize, width: usize) -> Result<()> {
-    let vocab = 50;
+    let vocab = 50u32;
     // Half of the positions hold one id, as masked ones do.
     let id = |bench: &mut Bench| match bench.uniform() < 0.5 {
         true => 7,

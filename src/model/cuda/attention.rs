@@ -58,7 +58,7 @@ impl Inputs {
         })
     }
 
-    fn qkv(&self) -> Result<Qkv> {
+    pub(super) fn qkv(&self) -> Result<Qkv> {
         Ok(Qkv {
             q: address(&self.q)?,
             k: address(&self.k)?,

@@ -5,8 +5,9 @@ use candle_core::cuda_backend::cudarc::driver::result;
 use candle_core::{CudaDevice, Device, Tensor};
 use serde::Serialize;
 
-use super::{failed, launch};
+use super::{failed, launch, products};
 use crate::error::Result;
+use crate::kernel::products::Product;
 use crate::kernel::{Address, Call, Machine};
 
 /// Which GPU and driver there are.
@@ -80,6 +81,10 @@ impl Machine for Card {
     fn run(&mut self, call: &Call) -> Result<()> {
         launch::run(self.device.as_cuda_device()?, call)?;
         Ok(self.device.synchronize()?)
+    }
+
+    fn multiply(&mut self, product: &Product) -> Result<()> {
+        products::multiply(self.device.as_cuda_device()?, product)
     }
 
     fn download(&mut self, from: Address, n: usize) -> Result<Vec<u8>> {
