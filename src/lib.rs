@@ -10,17 +10,19 @@
 //!
 //! The rooms, from the bottom: [`error`], [`numbers`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
 //! is the vocabulary; [`recipe`], [`source`], [`tokenize`], [`store`], [`pack`], [`shard`],
-//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what trains on it. Each may use only those
-//! before it.
+//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what [`train`] teaches with it, [`kernel`] what
+//! both run on a GPU, and [`gpu_check`] shows that it works there. Each may use only those before it.
 
 pub mod build;
 pub mod cli;
 pub mod dataset;
 pub mod disk;
 pub mod error;
+pub mod gpu_check;
 pub mod guard;
 pub mod inspect;
 pub mod ipc;
+pub mod kernel;
 pub mod model;
 pub mod numbers;
 pub mod pack;
@@ -30,6 +32,7 @@ pub mod shard;
 pub mod source;
 pub mod store;
 pub mod tokenize;
+pub mod train;
 
 /// The Rust examples of the README compile.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. One file per command; no algorithm lives here.
 
 mod completions;
+mod gpu_check;
 mod init;
 mod inspect;
 mod model;
@@ -12,6 +13,7 @@ mod repair;
 mod rope;
 mod schema;
 mod signals;
+mod train;
 mod verify;
 
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ enum Command {
     Plan(plan::PlanArguments),
     /// See what was packed: in the terminal, as a picture, as one self-contained page.
     Inspect(inspect::InspectArguments),
+    /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
+    Train(train::TrainArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
@@ -69,8 +73,11 @@ enum Command {
     Rope(rope::RopeArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
+    /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
     Schema(schema::SchemaArguments),
+    /// Check kernels, gradients and speed on a GPU; `scripts/gpu-check` makes a report of it.
+    #[command(hide = true)]
+    GpuCheck(gpu_check::GpuCheckArguments),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArguments),
 }
@@ -113,12 +120,14 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments, &printer),
         Command::Plan(arguments) => plan::run(&arguments, &printer),
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
+        Command::Train(arguments) => train::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Model(arguments) => model::run(&arguments, &printer),
         Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
+        Command::GpuCheck(arguments) => gpu_check::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),
     };
     finish(result, &printer)

@@ -3,10 +3,14 @@
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::floats::{BLOCK, floats, is_cpu_f32, update_floats, vectorized};
 use super::ops::{scatter_add_rows, wide};
 use super::{Model, unfit};
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::kernel::Element;
 
 /// Gradients by parameter index, accumulated in place. A parameter without a slot is frozen: its
 /// gradient is never computed.
@@ -106,6 +110,10 @@ impl Gradients {
         if is_cpu_f32(slot) {
             return scatter_add_rows(slot, numbers, &rows.to_dtype(DType::F32)?.contiguous()?);
         }
+        #[cfg(feature = "cuda")]
+        if let Some(element) = cuda::element(rows).filter(|_| slot.dtype() == DType::F32) {
+            return cuda::ops::add_rows(element, slot, numbers, rows);
+        }
         let numbers = Tensor::new(numbers, slot.device())?;
         *slot = slot.index_add(&numbers, &rows.to_dtype(slot.dtype())?, 0)?;
         Ok(())
@@ -118,6 +126,11 @@ impl Gradients {
     pub fn squared_norm(&self) -> Result<f64> {
         let mut total = 0.0;
         for (_, gradient) in self.iter() {
+            #[cfg(feature = "cuda")]
+            if cuda::element(gradient) == Some(Element::F32) {
+                total += cuda::ops::squared_norm(gradient)?;
+                continue;
+            }
             total += if is_cpu_f32(gradient) {
                 let square = |x: &f32| f64::from(*x) * f64::from(*x);
                 let blocks = floats(gradient)?;

@@ -6,6 +6,8 @@
 use candle_core::{D, DType, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::floats::{exp, floats, is_cpu_f32, largest, sum, update_floats, vectorized};
 use super::ops::{gather_rows, rms_norm, rms_norm_backward, scatter_add_rows, wide};
 use super::{Config, Gradients, Param, unfit};
@@ -164,6 +166,10 @@ fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
 
 /// Cross entropy of each row and weight · (softmax - one-hot); on the CPU the logits turn into it in place.
 fn cross_entropy_backward(logits: Tensor, targets: &[u32], weights: &[f32]) -> Result<(Vec<f32>, Tensor)> {
+    #[cfg(feature = "cuda")]
+    if let Some(element) = cuda::element(&logits) {
+        return cuda::ops::cross_entropy_backward(element, logits, targets, weights);
+    }
     if !is_cpu_f32(&logits) {
         let (log_sums, ce) = composed(&logits, targets)?;
         let dtype = logits.dtype();

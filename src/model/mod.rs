@@ -18,6 +18,9 @@ mod block;
 mod checkpoint;
 mod config;
 mod context;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod device;
 mod floats;
 mod gradients;
 mod head;

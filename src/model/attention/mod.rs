@@ -8,6 +8,8 @@ mod tiled;
 
 use candle_core::Tensor;
 
+#[cfg(feature = "cuda")]
+use super::cuda::attention as cuda;
 use super::floats::is_cpu_f32;
 use super::unfit;
 use crate::error::Result;
@@ -69,6 +71,10 @@ pub fn varlen_attention(
         let pieces = tiled::pieces(cu_seqlens, sizes);
         return tiled::forward(q, k, v, &pieces, scale as f32, sizes);
     }
+    #[cfg(feature = "cuda")]
+    if let Some(route) = cuda::Route::of(q) {
+        return cuda::forward(route, [q, k, v], cu_seqlens, scale);
+    }
     composed::forward(q, k, v, cu_seqlens, scale, sizes)
 }
 
@@ -94,6 +100,10 @@ pub fn varlen_attention_backward(
     check_segments(cu_seqlens, sizes.n, k.dim(0)?)?;
     if is_cpu_f32(q) {
         return tiled::backward(q, k, v, o, lse, d_o, cu_seqlens, scale as f32, sizes);
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(route) = cuda::Route::of(q) {
+        return cuda::backward(route, [q, k, v], [o, lse, d_o], cu_seqlens, scale);
     }
     composed::backward(q, k, v, o, lse, d_o, cu_seqlens, scale, sizes)
 }

@@ -5,6 +5,8 @@ use rayon::prelude::*;
 
 use super::wide;
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::model::cuda;
 use crate::model::floats::{floats, is_cpu_f32, sum, vectorized};
 
 /// Rows whose gain gradients one task sums up. Fixed, so that the order of summation is.
@@ -12,6 +14,10 @@ const ROWS: usize = 64;
 
 /// `x: [n, d]`, `gain: [d]`, to `[n, d]`.
 pub(in crate::model) fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(element) = cuda::element(x) {
+        return cuda::ops::rms_norm(element, x, gain, eps);
+    }
     if !is_cpu_f32(x) {
         return Ok(normalized(x, eps)?.0.to_dtype(x.dtype())?.broadcast_mul(gain)?);
     }
@@ -42,6 +48,10 @@ pub(in crate::model) fn rms_norm_backward(
     eps: f64,
     dy: &Tensor,
 ) -> Result<(Tensor, Tensor)> {
+    #[cfg(feature = "cuda")]
+    if let Some(element) = cuda::element(x) {
+        return cuda::ops::rms_norm_backward(element, x, gain, eps, dy);
+    }
     if !is_cpu_f32(x) {
         return composed_backward(x, gain, eps, dy);
     }

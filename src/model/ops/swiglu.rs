@@ -5,10 +5,16 @@ use rayon::prelude::*;
 
 use super::wide;
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::model::cuda;
 use crate::model::floats::{BLOCK, exp, floats, is_cpu_f32, vectorized};
 
 /// `gate`, `up`: one shape, to the same shape.
 pub(in crate::model) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(element) = cuda::element(gate) {
+        return cuda::ops::swiglu(element, gate, up);
+    }
     if !is_cpu_f32(gate) {
         let wide_gate = gate.to_dtype(wide(gate.dtype()))?;
         return Ok((wide_gate.silu()?.to_dtype(gate.dtype())? * up)?);
@@ -32,6 +38,10 @@ pub(in crate::model) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 ///
 /// With σ = 1 / (1 + e⁻ᵍ): dgate = dy · up · σ (1 + g (1 - σ)), dup = dy · g σ.
 pub(in crate::model) fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor)> {
+    #[cfg(feature = "cuda")]
+    if let Some(element) = cuda::element(gate) {
+        return cuda::ops::swiglu_backward(element, gate, up, dy);
+    }
     if !is_cpu_f32(gate) {
         return composed_backward(gate, up, dy);
     }

@@ -4,6 +4,8 @@ use candle_core::{D, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::model::cuda;
 use crate::model::floats::{floats, is_cpu_f32, vectorized};
 use crate::model::ops::wide;
 
@@ -13,6 +15,10 @@ const ROWS: usize = 64;
 /// Turns `x: [n, heads, D]` by the angles of `cos`, `sin`: `[n, D / 2] f32`; `backward` turns the other way, which is the
 /// gradient. Computed in float32 and rounded to the dtype of `x`.
 pub(in crate::model) fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, backward: bool) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(element) = cuda::element(x) {
+        return cuda::ops::rotate(element, x, cos, sin, backward);
+    }
     let (n, heads, d) = x.dims3()?;
     let half = d / 2;
     let sign = if backward { -1.0 } else { 1.0 };
