@@ -15,12 +15,14 @@ mod agreement;
 mod batch;
 mod checkpoint;
 mod forecast;
+mod identity;
 mod machine;
 mod metrics;
 mod monitor;
 pub mod objective;
 mod optimizer;
 mod pass;
+mod prepared;
 pub mod recipe;
 mod run;
 mod schedule;
@@ -34,7 +36,8 @@ pub use self::machine::{available_bytes, resident_bytes};
 pub use self::metrics::{EvalFigures, METRICS, StepFigures};
 pub use self::monitor::{Monitor, Phase, Status};
 pub use self::pass::{Loss, forward, forward_backward};
-pub use self::run::{Options, Outcome, Prepared, train};
+pub use self::prepared::Prepared;
+pub use self::run::{Options, Outcome, train};
 pub use self::schedule::learning_rate;
 
 #[cfg(test)]
