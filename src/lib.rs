@@ -17,6 +17,7 @@ pub mod cli;
 pub mod dataset;
 pub mod disk;
 pub mod error;
+pub mod eval;
 pub mod guard;
 pub mod inspect;
 pub mod ipc;
