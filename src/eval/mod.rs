@@ -15,9 +15,10 @@ pub mod draw;
 pub mod gold;
 pub mod item;
 pub mod meter;
+mod scorers;
 pub mod table;
 
-pub use gold::{Gold, Metric, Score};
+pub use gold::{Gold, Metric, Score, Unscorable};
 pub use item::{Benchmark, Case, EvalText, Item, Outcome, Skip, cut_middle};
 pub use meter::Meter;
 pub use table::{Cell, Row, Table};
