@@ -12,17 +12,20 @@
 //! judged by what its item carries ([`gold`]), so that stored predictions can be scored again.
 
 pub mod draw;
+mod elements;
 pub mod gold;
 mod haystack;
 pub mod item;
 mod lines;
 pub mod meter;
 pub mod niah;
+pub mod ruler;
 mod scorers;
 mod synthetic;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub use gold::{Gold, Metric, Score, Unscorable};
 pub use item::{Benchmark, Case, EvalText, Item, Outcome, Skip, cut_middle};
