@@ -17,10 +17,12 @@ pub mod gold;
 mod haystack;
 pub mod item;
 mod lines;
+pub mod longbench;
 pub mod meter;
 pub mod niah;
 pub mod ruler;
 mod scorers;
+pub mod suite;
 mod synthetic;
 pub mod table;
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod words;
 pub use gold::{Gold, Metric, Score, Unscorable};
 pub use item::{Benchmark, Case, EvalText, Item, Outcome, Skip, cut_middle};
 pub use meter::Meter;
+pub use suite::Suite;
 pub use table::{Cell, Row, Table};
 
 use crate::error::{Error, Result};

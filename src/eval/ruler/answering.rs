@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::questions::Questions;
-use super::task::Suite;
 use super::{Generate, Sample};
 use crate::eval::draw::Draw;
+use crate::eval::suite::Suite;
 
 /// One question of the tasks `qa_squad` and `qa_hotpotqa`.
 pub(super) struct Answering<'a> {

@@ -1,8 +1,8 @@
 //! Common words: the ten most frequent of a numbered list.
 
-use super::task::Suite;
 use super::{Generate, Sample};
 use crate::eval::draw::Draw;
+use crate::eval::suite::Suite;
 use crate::eval::words;
 
 /// How many words are asked for.

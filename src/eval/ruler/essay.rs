@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::task::Suite;
 use crate::eval::haystack::Haystack;
+use crate::eval::suite::Suite;
 
 /// Words of running text, one space between two.
 pub(super) struct Essay {

@@ -30,6 +30,7 @@ use super::gold::{Gold, Metric};
 use super::haystack::Haystack;
 use super::item::{Benchmark, Case, EvalText, Item, Outcome, Skip};
 use super::meter::Meter;
+use super::suite::Suite;
 use super::table::Table;
 use super::words;
 use crate::error::{Error, Result};
@@ -41,7 +42,7 @@ use needles::Retrieval;
 use questions::Questions;
 use tracking::Tracking;
 
-pub use task::{Suite, Task};
+pub use task::Task;
 
 /// The sentence that fills haystacks of noise.
 const NOISE: &str =

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::essay::{Essay, sentences};
-use super::task::{Suite, Task};
+use super::task::Task;
 use super::{Generate, NOISE, Sample};
 use crate::eval::draw::Draw;
+use crate::eval::suite::Suite;
 use crate::eval::words;
 
 /// Needles may stand at forty depths.

@@ -1,7 +1,7 @@
 //! How much text fits into a length.
 
-use super::task::Suite;
 use crate::error::Result;
+use crate::eval::suite::Suite;
 
 /// The number of units that a length holds, judged by one prompt of each size; `None` if the smallest
 /// prompt does not fit.

@@ -1,4 +1,4 @@
-//! The thirteen tasks and the two programs that generate them.
+//! The thirteen tasks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,16 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-
-/// Which published generator the rules are taken from. Their prompts differ, and so do scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Suite {
-    /// NVIDIA's own repository.
-    Official,
-    /// The port in OpenCompass, which LongLLaDA and UltraLLaDA report.
-    Port,
-}
+use crate::eval::suite::Suite;
 
 /// A task of RULER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

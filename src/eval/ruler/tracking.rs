@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::task::Suite;
 use super::{Generate, NOISE, Sample};
 use crate::eval::draw::Draw;
+use crate::eval::suite::Suite;
 
 /// Assignments after the first.
 const N_HOPS: usize = 4;
