@@ -9,6 +9,7 @@ mod plan;
 mod progress;
 mod repair;
 mod schema;
+mod score;
 mod signals;
 mod verify;
 
@@ -61,6 +62,8 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
+    /// Score kept predictions of benchmarks again.
+    Score(score::ScoreArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
     /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
+        Command::Score(arguments) => score::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),

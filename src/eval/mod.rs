@@ -20,6 +20,8 @@ mod lines;
 pub mod longbench;
 pub mod meter;
 pub mod niah;
+pub mod overlap;
+pub mod rescore;
 pub mod ruler;
 mod scorers;
 pub mod suite;

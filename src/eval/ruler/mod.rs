@@ -401,7 +401,7 @@ impl Benchmark for Ruler<'_> {
     fn texts(&self) -> Box<dyn Iterator<Item = Result<EvalText>> + '_> {
         let essays = self.settings.tasks.iter().any(|task| task.uses_essays());
         let essays = essays
-            .then(|| self.haystack.texts("ruler essays"))
+            .then(|| self.haystack.texts("essays"))
             .into_iter()
             .flatten();
         let asked = self.questions.iter().flat_map(|(task, questions)| {
