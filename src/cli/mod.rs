@@ -4,6 +4,7 @@ mod completions;
 mod init;
 mod inspect;
 mod output;
+mod overlap;
 mod pack;
 mod plan;
 mod progress;
@@ -62,7 +63,9 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
-    /// Score kept predictions of benchmarks again.
+    /// Find in a dataset what benchmarks ask.
+    Overlap(overlap::OverlapArguments),
+    /// Score the kept predictions of a benchmark again.
     Score(score::ScoreArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
+        Command::Overlap(arguments) => overlap::run(&arguments, &printer),
         Command::Score(arguments) => score::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),

@@ -61,7 +61,7 @@ impl LongBench {
             if settings.tasks[..i].contains(&task) {
                 return Err(Error::usage(format!("task {task} is there twice")));
             }
-            let path = settings.data.join(format!("{task}.jsonl"));
+            let path = settings.data.join(task.file_name());
             if !path.exists() {
                 let message =
                     "no such file\nhint: name the directory of LongBench's files, or leave the task out";

@@ -1,6 +1,7 @@
 //! What an n-gram is made of.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,18 @@ pub enum Unit {
     Tokens,
     /// Words in lower case, without what stands between them: slower, as the dataset is decoded.
     Words,
+}
+
+impl FromStr for Unit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tokens" => Ok(Self::Tokens),
+            "words" => Ok(Self::Words),
+            _ => Err("expected `tokens` or `words`".into()),
+        }
+    }
 }
 
 /// A word that no text of evaluation has.
