@@ -24,6 +24,7 @@ pub mod overlap;
 pub mod rescore;
 pub mod ruler;
 mod scorers;
+mod skips;
 pub mod suite;
 mod synthetic;
 pub mod table;

@@ -20,6 +20,7 @@ use super::gold::{Gold, Metric};
 use super::haystack::Haystack;
 use super::item::{Benchmark, Case, EvalText, Item, Outcome, Skip};
 use super::meter::Meter;
+use super::skips::Skips;
 use super::table::{Cell, Row, Table};
 use crate::error::{Error, Place, Result};
 use needles::{Needle, Needles};
@@ -93,7 +94,7 @@ impl<'a> Niah<'a> {
         if !(1..=MAX_REPEATS).contains(&settings.repeats) {
             return Err(Error::usage(format!("repeats must be from 1 to {MAX_REPEATS}")));
         }
-        let mut skips = Vec::new();
+        let mut skips = Skips::default();
         let haystack = match &settings.haystack {
             Some(path) => Haystack::read(path, &mut skips)?,
             None => Haystack::Synthetic { seed: settings.seed },
@@ -110,7 +111,7 @@ impl<'a> Niah<'a> {
             settings,
             haystack,
             needles,
-            skips,
+            skips: skips.into_vec(),
             tokens,
         };
         niah.check_room()?;

@@ -30,6 +30,7 @@ use super::gold::{Gold, Metric};
 use super::haystack::Haystack;
 use super::item::{Benchmark, Case, EvalText, Item, Outcome, Skip};
 use super::meter::Meter;
+use super::skips::Skips;
 use super::suite::Suite;
 use super::table::Table;
 use super::words;
@@ -125,7 +126,7 @@ impl<'a> Ruler<'a> {
         if settings.samples == 0 || settings.tasks.is_empty() {
             return Err(Error::usage("RULER needs at least one task and one sample"));
         }
-        let mut skips = Vec::new();
+        let mut skips = Skips::default();
         let haystack = match &settings.essays {
             Some(path) => Haystack::read(path, &mut skips)?,
             None => Haystack::Synthetic { seed: settings.seed },
@@ -179,7 +180,7 @@ impl<'a> Ruler<'a> {
             haystack,
             essay,
             questions,
-            skips,
+            skips: skips.into_vec(),
             blocks,
             n_cases,
             settings,
