@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::settings::RulerSettings;
+use super::task::Task;
 use crate::error::{Error, Place, Result};
 use crate::eval::elements::{Found, elements};
 use crate::eval::item::Skip;
@@ -66,6 +68,28 @@ struct Hotpot {
 }
 
 impl Questions {
+    /// The questions that a task asks; `None` if it asks none of a file.
+    ///
+    /// # Errors
+    /// The file is not named, or cannot be used.
+    pub(super) fn of(task: Task, settings: &RulerSettings, skips: &mut Skips) -> Result<Option<Self>> {
+        let (path, what, read): (_, _, fn(&Path, &mut Skips) -> Result<Self>) = match task {
+            Task::Squad => (&settings.squad, "SQuAD's dev-v2.0.json", Self::squad),
+            Task::HotpotQa => (
+                &settings.hotpotqa,
+                "HotpotQA's dev set with distractors",
+                Self::hotpotqa,
+            ),
+            _ => return Ok(None),
+        };
+        match path {
+            Some(path) => read(path, skips).map(Some),
+            None => Err(Error::usage(format!(
+                "task {task} needs {what}\nhint: name the file, or leave the task out"
+            ))),
+        }
+    }
+
     /// The answerable questions of a file in SQuAD 2.0's form: `data`, its `paragraphs`, their `qas`.
     ///
     /// # Errors
