@@ -136,6 +136,6 @@ mod tests {
         assert_eq!(cut(4, 4), [0, 1, 2, 3]);
         assert_eq!(cut(9, 4), [0, 1, 7, 8]);
         assert_eq!(cut(9, 5), [0, 1, 7, 8]);
-        assert_eq!(cut(3, 0), []);
+        assert!(cut(3, 0).is_empty());
     }
 }

@@ -13,11 +13,35 @@
 
 pub mod draw;
 pub mod gold;
+mod haystack;
 pub mod item;
+mod lines;
 pub mod meter;
+pub mod niah;
+mod scorers;
+mod synthetic;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
-pub use gold::{Gold, Metric, Score};
+pub use gold::{Gold, Metric, Score, Unscorable};
 pub use item::{Benchmark, Case, EvalText, Item, Outcome, Skip, cut_middle};
 pub use meter::Meter;
 pub use table::{Cell, Row, Table};
+
+use crate::error::{Error, Result};
+
+/// Whether the lengths of a run can be its lengths.
+fn check_lengths(lengths: &[u32]) -> Result<()> {
+    if lengths.is_empty() || lengths.contains(&0) {
+        return Err(Error::usage(
+            "at least one length is needed, and every one above 0",
+        ));
+    }
+    let mut sorted = lengths.to_vec();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::usage(format!("length {} is there twice", pair[0]))),
+        None => Ok(()),
+    }
+}
