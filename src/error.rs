@@ -186,6 +186,13 @@ pub enum Error {
         equation: String,
     },
 
+    /// A tensor operation failed: the device is out of memory, missing or broken.
+    #[error("tensor operation failed: {source}")]
+    Compute {
+        /// What candle says.
+        source: Box<candle_core::Error>,
+    },
+
     /// A signal asked the run to stop.
     #[error("stopped by {}", if *signal == 2 { "SIGINT" } else { "SIGTERM" })]
     Interrupted {
@@ -228,7 +235,7 @@ impl Error {
     /// The exit code of the process when this error ends it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Io { .. } => ExitCode::Io,
+            Self::Io { .. } | Self::Compute { .. } => ExitCode::Io,
             Self::Recipe { .. } | Self::Usage { .. } | Self::Tokenizer { .. } => ExitCode::Usage,
             Self::Input { .. } => ExitCode::Input,
             Self::Damaged { .. } | Self::VerifyFailed { .. } => ExitCode::Damaged,
@@ -238,6 +245,14 @@ impl Error {
             Self::Ledger { .. } => ExitCode::Bug,
             Self::Interrupted { signal: 2 } => ExitCode::Interrupted,
             Self::Interrupted { .. } => ExitCode::Terminated,
+        }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(source: candle_core::Error) -> Self {
+        Self::Compute {
+            source: Box::new(source),
         }
     }
 }
