@@ -18,6 +18,7 @@ pub mod item;
 mod lines;
 pub mod meter;
 pub mod niah;
+pub mod sampler;
 mod scorers;
 mod synthetic;
 pub mod table;

@@ -14,6 +14,7 @@
 //! Only real tokens come here: padding is dropped before, so nothing attends to it.
 
 pub mod attention;
+mod cached;
 mod config;
 mod context;
 mod gradients;
@@ -22,6 +23,7 @@ mod names;
 mod rope;
 mod transformer;
 
+pub use cached::KvCache;
 pub use config::{Config, Family, SIZES};
 pub use context::Context;
 pub use gradients::Gradients;
