@@ -193,6 +193,19 @@ pub enum Error {
         source: Box<candle_core::Error>,
     },
 
+    /// A training run met a number that is not finite. Weights are as they were before the step.
+    #[error(
+        "step {step}: {what} is not finite\n{address}\nhint: lower `optimizer.lr`, or look at the sequence with `inspect --seq`; the last checkpoint is from before"
+    )]
+    Diverged {
+        /// The step, from 1.
+        step: u64,
+        /// Which number.
+        what: &'static str,
+        /// The sequences that gave it: epoch, position, row, shard, documents.
+        address: String,
+    },
+
     /// A signal asked the run to stop.
     #[error("stopped by {}", if *signal == 2 { "SIGINT" } else { "SIGTERM" })]
     Interrupted {
@@ -237,7 +250,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Compute { .. } => ExitCode::Io,
             Self::Recipe { .. } | Self::Usage { .. } | Self::Tokenizer { .. } => ExitCode::Usage,
-            Self::Input { .. } => ExitCode::Input,
+            Self::Input { .. } | Self::Diverged { .. } => ExitCode::Input,
             Self::Damaged { .. } | Self::VerifyFailed { .. } => ExitCode::Damaged,
             Self::Conflict { .. } => ExitCode::Conflict,
             Self::NoDataset { .. } => ExitCode::NoDataset,

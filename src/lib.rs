@@ -31,6 +31,7 @@ pub mod shard;
 pub mod source;
 pub mod store;
 pub mod tokenize;
+pub mod train;
 
 /// The Rust examples of the README compile.
 #[cfg(doctest)]
