@@ -23,7 +23,7 @@ pub(super) struct Lines {
     line: Vec<u8>,
 }
 
-/// One line without its end.
+/// One line.
 pub(super) struct Line<'a> {
     /// File, line number from 1 and byte offset.
     pub place: Place,
@@ -110,6 +110,11 @@ impl Line<'_> {
     pub(super) fn is_blank(&self) -> bool {
         self.content
             .is_some_and(|content| content.iter().all(u8::is_ascii_whitespace))
+    }
+
+    /// The line with its end; nothing of one that is too long.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.content.unwrap_or_default()
     }
 
     /// The line as JSON; what is wrong with it otherwise.

@@ -12,22 +12,29 @@
 //! judged by what its item carries ([`gold`]), so that stored predictions can be scored again.
 
 pub mod draw;
+mod elements;
 pub mod gold;
 mod haystack;
 pub mod item;
 mod lines;
+pub mod longbench;
 pub mod meter;
 pub mod niah;
+pub mod perplexity;
+pub mod ruler;
 pub mod sampler;
 mod scorers;
+pub mod suite;
 mod synthetic;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub use gold::{Gold, Metric, Score, Unscorable};
 pub use item::{Benchmark, Case, EvalText, Item, Outcome, Skip, cut_middle};
 pub use meter::Meter;
+pub use suite::Suite;
 pub use table::{Cell, Row, Table};
 
 use crate::error::{Error, Result};
