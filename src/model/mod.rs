@@ -14,22 +14,33 @@
 //! Only real tokens come here: padding is dropped before, so nothing attends to it.
 
 pub mod attention;
+mod block;
 mod cached;
 mod config;
 mod context;
+mod floats;
 mod gradients;
+mod head;
+mod init;
 mod linear;
+mod lora;
 mod names;
+mod ops;
 mod rope;
 mod transformer;
+mod weights;
 
 pub use cached::KvCache;
-pub use config::{Config, Family, SIZES};
+pub use config::{Config, Family, SIZES, StoredScaling};
 pub use context::Context;
+pub use floats::update_floats;
 pub use gradients::Gradients;
+pub use head::HeadLoss;
 pub use linear::LoraOptions;
 pub use rope::{Rope, RopeMethod, RopeScaling};
-pub use transformer::{HeadLoss, LoadOptions, Model, Param};
+pub use transformer::{LoadOptions, Model, Param};
+
+use crate::error::Error;
 
 /// One packed row without padding.
 #[derive(Debug, Clone, Copy)]
@@ -42,3 +53,13 @@ pub struct Tokens<'a> {
     /// `[0, n]` is full attention over the row.
     pub cu_seqlens: &'a [u32],
 }
+
+/// Arguments that do not fit together: a bug of the caller, told as an error.
+fn unfit(message: String) -> Error {
+    candle_core::Error::Msg(message).into()
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,13 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Config, Context, Gradients, LoraOptions, Rope, RopeScaling, Tokens};
-use crate::error::Result;
+use super::block::Block;
+use super::head::{Head, HeadLoss};
+use super::names::{self, Layout};
+use super::ops::gather_rows;
+use super::rope::{self, RopeMethod};
+use super::{Config, Context, Gradients, Rope, RopeScaling, StoredScaling, Tokens, init, unfit, weights};
+use crate::error::{Error, Result};
 
 /// How a checkpoint is loaded.
 #[derive(Debug, Clone)]
@@ -27,25 +32,17 @@ pub struct Param {
     pub tensor: Tensor,
 }
 
-/// Cross entropies of [`Model::head_loss`].
-#[derive(Debug)]
-pub struct HeadLoss {
-    /// Cross entropy per row, in the order of `rows`, unweighted, nats.
-    pub ce: Vec<f32>,
-    /// Σ weight · cross entropy.
-    pub loss: f64,
-    /// `[n, d_model]`, the gradient of `loss`, if gradients were asked for.
-    pub d_hidden: Option<Tensor>,
-}
-
 /// A masked-diffusion language model on one device.
 #[derive(Debug)]
 pub struct Model {
-    config: Config,
-    rope: Rope,
+    pub(super) config: Config,
+    pub(super) rope: Rope,
     device: Device,
     dtype: DType,
-    params: Vec<Param>,
+    pub(super) params: Vec<Param>,
+    pub(super) layout: Layout,
+    /// Parameters below this place are frozen: 0, or with LoRA all but the adapters.
+    pub(super) first_trainable: usize,
 }
 
 impl Model {
@@ -53,22 +50,52 @@ impl Model {
     ///
     /// # Errors
     /// The configuration is not supported, or a weight file is missing, damaged or does not fit the configuration.
-    pub fn load(_directory: &Path, _options: &LoadOptions) -> Result<Self> {
-        todo!()
+    pub fn load(directory: &Path, options: &LoadOptions) -> Result<Self> {
+        let config = Config::load(directory)?;
+        let rope = resolved(&config, &options.rope)?;
+        let tensors = weights::load(directory, &config, &options.device, options.dtype)?;
+        Ok(Self::assembled(
+            config,
+            rope,
+            tensors,
+            &options.device,
+            options.dtype,
+        ))
     }
 
     /// A randomly initialised model; the same seed gives the same weights everywhere.
     ///
     /// # Errors
-    /// The device is out of memory.
+    /// The scaling does not fit, or the device is out of memory.
     pub fn init(
-        _config: Config,
-        _rope: &RopeScaling,
-        _seed: u64,
-        _device: &Device,
-        _dtype: DType,
+        config: Config,
+        rope: &RopeScaling,
+        seed: u64,
+        device: &Device,
+        dtype: DType,
     ) -> Result<Self> {
-        todo!()
+        let rope = resolved(&config, rope)?;
+        let tensors = init::parameters(&config, seed, device, dtype)?;
+        Ok(Self::assembled(config, rope, tensors, device, dtype))
+    }
+
+    fn assembled(config: Config, rope: Rope, tensors: Vec<Tensor>, device: &Device, dtype: DType) -> Self {
+        let names = names::parameters(&config).into_iter();
+        Self {
+            layout: names::layout(&config),
+            params: names
+                .zip(tensors)
+                .map(|(expected, tensor)| Param {
+                    name: expected.name,
+                    tensor,
+                })
+                .collect(),
+            config,
+            rope,
+            device: device.clone(),
+            dtype,
+            first_trainable: 0,
+        }
     }
 
     /// Writes the checkpoint in the published layout: names, shapes and configuration as loaded, with
@@ -76,9 +103,30 @@ impl Model {
     /// stored as `dtype`.
     ///
     /// # Errors
-    /// The operating system refuses.
-    pub fn save(&self, _directory: &Path, _dtype: DType) -> Result<()> {
-        todo!()
+    /// Adapters have not been merged, or the operating system refuses.
+    pub fn save(&self, directory: &Path, dtype: DType) -> Result<()> {
+        if self.first_trainable > 0 {
+            return Err(unfit(
+                "a model with adapters is saved after they are merged".into(),
+            ));
+        }
+        let scaling = &self.rope.scaling;
+        let stored = match scaling.method {
+            RopeMethod::Pi | RopeMethod::Yarn => Some(StoredScaling {
+                yarn: scaling.method == RopeMethod::Yarn,
+                factor: f64::from(scaling.target_len) / f64::from(scaling.train_len),
+                train_len: scaling.train_len,
+            }),
+            _ => None,
+        };
+        weights::save(
+            directory,
+            &self.config,
+            self.rope.theta,
+            stored.as_ref(),
+            &self.params,
+            dtype,
+        )
     }
 
     /// The configuration.
@@ -103,90 +151,114 @@ impl Model {
 
     /// Number of parameters, adapters included.
     pub fn n_params(&self) -> u64 {
-        self.params.iter().map(|p| p.tensor.elem_count() as u64).sum()
+        let counts = self.params.iter().map(|p| p.tensor.elem_count() as u64);
+        counts.sum()
     }
 
     /// Parameters in a fixed order: embedding, blocks, final norm, head, adapters. An optimizer
-    /// changes them in place (`Tensor::inplace_op1`), which the model sees, or by [`Model::set_param`].
+    /// changes them in place ([`super::update_floats`] on the CPU), which the model sees, or by [`Model::set_param`].
     pub fn params(&self) -> &[Param] {
         &self.params
     }
 
     /// Whether the parameter with this index is trained: all are, or with LoRA only the adapters.
-    pub fn is_trainable(&self, _index: usize) -> bool {
-        todo!()
+    pub fn is_trainable(&self, index: usize) -> bool {
+        index >= self.first_trainable
     }
 
     /// Replaces a parameter's value; shape, dtype and device must be the same.
     ///
     /// # Errors
     /// They are not.
-    pub fn set_param(&mut self, _index: usize, _value: Tensor) -> Result<()> {
-        todo!()
-    }
-
-    /// Adds low-rank adapters and freezes everything else. The adapted model equals the model until it is trained.
-    ///
-    /// # Errors
-    /// A target is unknown, or the rank is 0 or too large.
-    pub fn attach_lora(&mut self, _options: &LoraOptions, _seed: u64) -> Result<()> {
-        todo!()
-    }
-
-    /// Adds the adapters' products to the weights and removes them; what [`Model::save`] then writes is an ordinary checkpoint.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn merge_lora(&mut self) -> Result<()> {
-        todo!()
+    pub fn set_param(&mut self, index: usize, value: Tensor) -> Result<()> {
+        let old = &mut self.params[index].tensor;
+        let fits = old.shape() == value.shape()
+            && old.dtype() == value.dtype()
+            && old.device().same_device(value.device());
+        if !fits {
+            return Err(unfit(format!(
+                "parameter `{}` is {:?} {:?}, its new value {:?} {:?}",
+                self.params[index].name,
+                self.params[index].tensor.dtype(),
+                self.params[index].tensor.shape(),
+                value.dtype(),
+                value.shape()
+            )));
+        }
+        *old = value;
+        Ok(())
     }
 
     /// Tables and segments for one row; built once and used by every block.
     ///
     /// # Errors
-    /// `cu_seqlens` does not describe `positions.len()` tokens.
-    pub fn context(&self, _positions: &[u32], _cu_seqlens: &[u32]) -> Result<Context> {
-        todo!()
+    /// `cu_seqlens` does not describe `positions.len()` tokens, or there is none.
+    pub fn context(&self, positions: &[u32], cu_seqlens: &[u32]) -> Result<Context> {
+        Context::new(&self.rope, positions, cu_seqlens, &self.device)
+    }
+
+    fn at(&self, layer: usize) -> Block<'_> {
+        Block {
+            config: &self.config,
+            params: &self.params,
+            layout: &self.layout.blocks[layer],
+        }
+    }
+
+    fn head(&self) -> Head<'_> {
+        Head {
+            config: &self.config,
+            params: &self.params,
+            norm: self.layout.final_norm,
+            weight: self.layout.head,
+        }
     }
 
     /// Embedding rows of `ids`: `[n, d_model]`.
     ///
     /// # Errors
     /// An id is not below the vocabulary's size.
-    pub fn embed(&self, _ids: &[u32]) -> Result<Tensor> {
-        todo!()
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        let vocab = self.config.vocab_size;
+        if let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= vocab) {
+            return Err(Error::usage(format!(
+                "token {at} of the row is {id}, but the model's vocabulary has {vocab} ids\n\
+                 hint: the data was packed with another tokenizer than the model's"
+            )));
+        }
+        gather_rows(&self.params[self.layout.embedding].tensor, ids)
     }
 
     /// One block: `[n, d_model]` to `[n, d_model]`.
     ///
     /// # Errors
     /// The device fails.
-    pub fn block(&self, _layer: usize, _x: &Tensor, _cx: &Context) -> Result<Tensor> {
-        todo!()
+    pub fn block(&self, layer: usize, x: &Tensor, cx: &Context) -> Result<Tensor> {
+        self.at(layer).forward(x, cx)
     }
 
     /// The first part of a block, for cached decoding: q `[n, H, D]` and k, v `[n, H_kv, D]` **before** RoPE.
     ///
     /// # Errors
     /// The device fails.
-    pub fn qkv(&self, _layer: usize, _x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        todo!()
+    pub fn qkv(&self, layer: usize, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        self.at(layer).qkv(x)
     }
 
     /// RoPE on `x: [n, heads, D]` at the context's positions.
     ///
     /// # Errors
     /// The device fails.
-    pub fn rotate(&self, _x: &Tensor, _cx: &Context) -> Result<Tensor> {
-        todo!()
+    pub fn rotate(&self, x: &Tensor, cx: &Context) -> Result<Tensor> {
+        rope::rotate(x, &cx.cos, &cx.sin, false)
     }
 
     /// The rest of a block after attention: `x: [n, d_model]` is the block's input, `attention: [n, H, D]`.
     ///
     /// # Errors
     /// The device fails.
-    pub fn finish_block(&self, _layer: usize, _x: &Tensor, _attention: &Tensor) -> Result<Tensor> {
-        todo!()
+    pub fn finish_block(&self, layer: usize, x: &Tensor, attention: &Tensor) -> Result<Tensor> {
+        self.at(layer).finish(x, attention)
     }
 
     /// Recomputes a block from its input and gives dx; its parameters' gradients are added to `grads`.
@@ -195,21 +267,33 @@ impl Model {
     /// The device fails.
     pub fn block_backward(
         &self,
-        _layer: usize,
-        _x: &Tensor,
-        _dy: &Tensor,
-        _cx: &Context,
-        _grads: &mut Gradients,
+        layer: usize,
+        x: &Tensor,
+        dy: &Tensor,
+        cx: &Context,
+        grads: &mut Gradients,
     ) -> Result<Tensor> {
-        todo!()
+        self.at(layer).backward(x, dy, cx, grads)
     }
 
     /// All blocks without gradients: `[n, d_model]` before the final norm. Keeps no activations.
     ///
     /// # Errors
     /// An id is not below the vocabulary's size, positions or segments do not fit, or the device fails.
-    pub fn hidden(&self, _tokens: &Tokens<'_>) -> Result<Tensor> {
-        todo!()
+    pub fn hidden(&self, tokens: &Tokens<'_>) -> Result<Tensor> {
+        if tokens.ids.len() != tokens.positions.len() {
+            return Err(unfit(format!(
+                "{} ids at {} positions",
+                tokens.ids.len(),
+                tokens.positions.len()
+            )));
+        }
+        let cx = self.context(tokens.positions, tokens.cu_seqlens)?;
+        let mut x = self.embed(tokens.ids)?;
+        for layer in 0..self.config.n_layers {
+            x = self.block(layer, &x, &cx)?;
+        }
+        Ok(x)
     }
 
     /// Final norm and head for chosen rows: `[rows.len(), vocab_size] f32`. Row i of the result predicts **token**
@@ -217,16 +301,16 @@ impl Model {
     ///
     /// # Errors
     /// A row is out of range, or the device fails.
-    pub fn logits(&self, _hidden: &Tensor, _rows: &[u32], _cu_seqlens: &[u32]) -> Result<Tensor> {
-        todo!()
+    pub fn logits(&self, hidden: &Tensor, rows: &[u32], cu_seqlens: &[u32]) -> Result<Tensor> {
+        self.head().logits(hidden, rows, cu_seqlens)
     }
 
     /// Adds the embedding's gradient.
     ///
     /// # Errors
     /// The device fails.
-    pub fn embed_backward(&self, _ids: &[u32], _dx: &Tensor, _grads: &mut Gradients) -> Result<()> {
-        todo!()
+    pub fn embed_backward(&self, ids: &[u32], dx: &Tensor, grads: &mut Gradients) -> Result<()> {
+        grads.add_rows(self.layout.embedding, ids, dx)
     }
 
     /// Weighted cross entropy at chosen rows: Σ weights\[i\] · CE(token at `rows[i]`, `targets[i]`), in chunks of rows, so that
@@ -236,13 +320,30 @@ impl Model {
     /// The slices differ in length, a row or target is out of range, or the device fails.
     pub fn head_loss(
         &self,
-        _hidden: &Tensor,
-        _rows: &[u32],
-        _targets: &[u32],
-        _weights: &[f32],
-        _cu_seqlens: &[u32],
-        _grads: Option<&mut Gradients>,
+        hidden: &Tensor,
+        rows: &[u32],
+        targets: &[u32],
+        weights: &[f32],
+        cu_seqlens: &[u32],
+        grads: Option<&mut Gradients>,
     ) -> Result<HeadLoss> {
-        todo!()
+        self.head()
+            .loss(hidden, rows, targets, weights, cu_seqlens, grads)
     }
+}
+
+/// RoPE of a model: what is asked for, else what the checkpoint itself names.
+fn resolved(config: &Config, asked: &RopeScaling) -> Result<Rope> {
+    let scaling = match &config.rope_scaling {
+        None => *asked,
+        Some(stored) if asked.method == RopeMethod::None => stored.scaling()?,
+        Some(_) => {
+            return Err(Error::usage(format!(
+                "RoPE scaling `{}` was asked for, but the checkpoint's `config.json` already has a `rope_scaling`\n\
+                 hint: remove one of the two",
+                asked.method
+            )));
+        }
+    };
+    Rope::new(config.rope_theta, config.head_dim, &scaling)
 }
