@@ -10,6 +10,7 @@ mod progress;
 mod repair;
 mod schema;
 mod signals;
+mod train;
 mod verify;
 
 use std::path::PathBuf;
@@ -57,13 +58,15 @@ enum Command {
     Plan(plan::PlanArguments),
     /// See what was packed: in the terminal, as a picture, as one self-contained page.
     Inspect(inspect::InspectArguments),
+    /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
+    Train(train::TrainArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
+    /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
     Schema(schema::SchemaArguments),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArguments),
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments, &printer),
         Command::Plan(arguments) => plan::run(&arguments, &printer),
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
+        Command::Train(arguments) => train::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{self, Printer};
 use crate::build::{Monitor, Stage};
+use crate::train::resident_bytes;
 
 const TICK: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(30);
@@ -164,11 +165,4 @@ fn line(monitor: &Monitor, speed: &Speed) -> String {
     }
     parts.extend(resident_bytes().map(|rss| format!("{} memory", output::bytes(rss))));
     parts.join(" · ")
-}
-
-/// Resident memory of this process.
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

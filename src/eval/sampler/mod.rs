@@ -17,6 +17,8 @@ mod denoiser;
 mod options;
 mod steps;
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod tests;
 
 pub use denoiser::{Denoiser, ModelDenoiser};
