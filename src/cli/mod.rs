@@ -1,8 +1,11 @@
 //! The command line: arguments in, exit code out. One file per command; no algorithm lives here.
 
 mod completions;
+mod eval;
+mod generate;
 mod init;
 mod inspect;
+mod model;
 mod output;
 mod pack;
 mod plan;
@@ -60,6 +63,10 @@ enum Command {
     Inspect(inspect::InspectArguments),
     /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
     Train(train::TrainArguments),
+    /// Evaluate checkpoints by length: needle in a haystack, RULER, LongBench, perplexity.
+    Eval(eval::EvalArguments),
+    /// Answer a prompt, and show how the answer comes out of the noise.
+    Generate(generate::GenerateArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
@@ -111,6 +118,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments, &printer),
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
         Command::Train(arguments) => train::run(&arguments, &printer),
+        Command::Eval(arguments) => eval::run(&arguments, &printer),
+        Command::Generate(arguments) => generate::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),

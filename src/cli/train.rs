@@ -91,7 +91,7 @@ fn output_directory(loaded: &LoadedTrainRecipe, given: Option<&Path>) -> PathBuf
 }
 
 /// A device by its name.
-fn device(name: &str) -> Result<Device> {
+pub(super) fn device(name: &str) -> Result<Device> {
     match name {
         "auto" | "cpu" => Ok(Device::Cpu),
         _ => {

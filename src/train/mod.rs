@@ -36,3 +36,4 @@ pub use self::monitor::{Monitor, Phase, Status};
 pub use self::pass::{Loss, forward, forward_backward};
 pub use self::run::{Options, Outcome, Prepared, train};
 pub use self::schedule::learning_rate;
+pub use self::source::Source;

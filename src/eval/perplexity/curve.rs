@@ -57,8 +57,7 @@ impl Curve {
                     .map(|(_, draws)| mean(draws))
                     .collect();
                 points.push(Point {
-                    local: matches!(estimator, Estimator::Chunks { .. })
-                        .then(|| mean(&local).exp()),
+                    local: matches!(estimator, Estimator::Chunks { .. }).then(|| mean(&local).exp()),
                     ..point(length, &inside)
                 });
             }
@@ -71,7 +70,10 @@ impl Curve {
 fn point(length: u32, measured: &[&(Place, Vec<f64>)]) -> Point {
     let means: Vec<f64> = measured.iter().map(|(_, draws)| mean(draws)).collect();
     let perplexity = mean(&means).exp();
-    let variances: Option<Vec<f64>> = measured.iter().map(|(_, draws)| variance_of_mean(draws)).collect();
+    let variances: Option<Vec<f64>> = measured
+        .iter()
+        .map(|(_, draws)| variance_of_mean(draws))
+        .collect();
     let masks = variances.map(|v| v.iter().sum::<f64>().sqrt() / v.len() as f64);
     let mut texts: Vec<u64> = measured.iter().map(|(place, _)| place.text).collect();
     texts.sort_unstable();

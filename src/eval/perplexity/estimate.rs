@@ -93,10 +93,9 @@ impl Estimator {
                 return fail("chunk and stride must be at least 1".into());
             }
             let step = u64::from(chunk) * u64::from(stride);
-            if let Some(length) = lengths
-                .iter()
-                .find(|&&length| !u64::from(length).is_multiple_of(step) || u64::from(length) < 2 * u64::from(chunk))
-            {
+            if let Some(length) = lengths.iter().find(|&&length| {
+                !u64::from(length).is_multiple_of(step) || u64::from(length) < 2 * u64::from(chunk)
+            }) {
                 return fail(format!(
                     "length {length} does not end with a measured chunk\nhint: lengths must be multiples of chunk × stride = {step}, and hold at least two chunks"
                 ));

@@ -50,17 +50,30 @@ fn exact(n: usize, k: usize) -> f64 {
     let mut by_count = vec![Vec::new(); k + 1];
     for subset in 1u32..1 << k {
         let mut masked = vec![false; n];
-        (0..k).filter(|i| subset >> i & 1 == 1).for_each(|i| masked[n - k + i] = true);
+        (0..k)
+            .filter(|i| subset >> i & 1 == 1)
+            .for_each(|i| masked[n - k + i] = true);
         let rows: Vec<usize> = (0..n).filter(|&i| masked[i]).collect();
         let sum: f32 = rows.iter().map(|&row| surprise(&masked, row)).sum();
         by_count[rows.len()].push(f64::from(sum) / rows.len() as f64);
     }
-    by_count[1..].iter().map(|means| means.iter().sum::<f64>() / means.len() as f64).sum::<f64>() / k as f64
+    by_count[1..]
+        .iter()
+        .map(|means| means.iter().sum::<f64>() / means.len() as f64)
+        .sum::<f64>()
+        / k as f64
 }
 
 fn estimate(estimator: Estimator, n: u32, seed: u64) -> f64 {
     let mut predictor = Scripted { calls: Vec::new() };
-    let draws = measure(&mut predictor, &text(n), Place { text: 0, length: n }, estimator, seed).unwrap();
+    let draws = measure(
+        &mut predictor,
+        &text(n),
+        Place { text: 0, length: n },
+        estimator,
+        seed,
+    )
+    .unwrap();
     draws.iter().sum::<f64>() / draws.len() as f64
 }
 
@@ -77,7 +90,10 @@ fn both_estimators_have_the_bound_itself_as_their_mean() {
     for draws in [1, 2, 3, 7] {
         let (mean, error) = over_seeds(4000, |seed| estimate(Estimator::Window { draws }, 5, seed));
         let expected = exact(5, 5);
-        assert!((mean - expected).abs() < 4.0 * error, "{draws}: {mean} ± {error}, {expected}");
+        assert!(
+            (mean - expected).abs() < 4.0 * error,
+            "{draws}: {mean} ± {error}, {expected}"
+        );
         let chunks = Estimator::Chunks {
             chunk: 3,
             draws,
@@ -85,7 +101,10 @@ fn both_estimators_have_the_bound_itself_as_their_mean() {
         };
         let (mean, error) = over_seeds(4000, |seed| estimate(chunks, 6, seed));
         let expected = exact(6, 3);
-        assert!((mean - expected).abs() < 4.0 * error, "{draws}: {mean} ± {error}, {expected}");
+        assert!(
+            (mean - expected).abs() < 4.0 * error,
+            "{draws}: {mean} ± {error}, {expected}"
+        );
     }
 }
 
@@ -99,7 +118,10 @@ fn every_ratio_is_equally_likely_in_every_draw() {
                 counts[masks::stratified(&mut rng, n, draws)[draw] as usize - 1] += 1;
             }
             let share = 6000 / n as i32;
-            assert!(counts.iter().all(|c| (c - share).abs() < 250), "{n} {draws} {draw}: {counts:?}");
+            assert!(
+                counts.iter().all(|c| (c - share).abs() < 250),
+                "{n} {draws} {draw}: {counts:?}"
+            );
         }
     }
 }
@@ -122,7 +144,14 @@ fn a_chunk_is_masked_behind_a_clean_prefix_and_nothing_follows_it() {
         draws: 20,
         stride: 1,
     };
-    measure(&mut predictor, &text(16), Place { text: 0, length: 8 }, estimator, 1).unwrap();
+    measure(
+        &mut predictor,
+        &text(16),
+        Place { text: 0, length: 8 },
+        estimator,
+        1,
+    )
+    .unwrap();
     assert_eq!(predictor.calls.len(), 20);
     for (n, rows) in predictor.calls {
         assert_eq!(n, 8);
@@ -159,7 +188,11 @@ fn a_curve_of_chunks_is_a_running_mean_with_the_last_stretch_beside_it() {
         stride: 1,
     };
     assert_eq!(
-        estimator.places(1, &[4, 8]).iter().map(|p| p.length).collect::<Vec<_>>(),
+        estimator
+            .places(1, &[4, 8])
+            .iter()
+            .map(|p| p.length)
+            .collect::<Vec<_>>(),
         [4, 6, 8]
     );
     let at = |length, draws: [f64; 2]| (Place { text: 0, length }, draws.to_vec());
@@ -189,9 +222,15 @@ fn windows_are_averaged_per_length_and_over_texts() {
     let [first, second] = curve.points[..] else {
         panic!("{curve:?}");
     };
-    assert_eq!((first.perplexity, first.std_error, first.local), (2f64.exp(), None, None));
+    assert_eq!(
+        (first.perplexity, first.std_error, first.local),
+        (2f64.exp(), None, None)
+    );
     assert!((first.std_error_texts.unwrap() - 2f64.exp()).abs() < 1e-12);
-    assert_eq!((second.perplexity, second.std_error_texts), (2f64.exp(), Some(0.0)));
+    assert_eq!(
+        (second.perplexity, second.std_error_texts),
+        (2f64.exp(), Some(0.0))
+    );
 }
 
 #[test]

@@ -15,9 +15,9 @@
 mod choose;
 mod denoiser;
 mod options;
-mod steps;
 #[cfg(test)]
 mod parity;
+mod steps;
 #[cfg(test)]
 mod tests;
 

@@ -28,9 +28,15 @@ fn expected() -> HashMap<String, Tensor> {
 
 fn rows(tensor: &Tensor) -> Vec<Vec<u32>> {
     let tensor = tensor.to_dtype(DType::I64).unwrap();
-    let tensor = if tensor.rank() == 1 { tensor.unsqueeze(0).unwrap() } else { tensor };
+    let tensor = if tensor.rank() == 1 {
+        tensor.unsqueeze(0).unwrap()
+    } else {
+        tensor
+    };
     let rows: Vec<Vec<i64>> = tensor.to_vec2().unwrap();
-    rows.into_iter().map(|row| row.into_iter().map(|id| id as u32).collect()).collect()
+    rows.into_iter()
+        .map(|row| row.into_iter().map(|id| id as u32).collect())
+        .collect()
 }
 
 fn special(model: &Model) -> SpecialTokens {
@@ -58,10 +64,16 @@ fn settings(case: &Value) -> Sampling {
 /// The sequence after every step, and the answer.
 fn trace(model: &Model, prompt: &[u32], sampling: &Sampling) -> (Vec<Vec<u32>>, Generated) {
     let mut trace = Vec::new();
-    let generated = sample(&mut ModelDenoiser::new(model), prompt, sampling, special(model), &mut |step| {
-        trace.push(step.ids.to_vec());
-        Ok(())
-    });
+    let generated = sample(
+        &mut ModelDenoiser::new(model),
+        prompt,
+        sampling,
+        special(model),
+        &mut |step| {
+            trace.push(step.ids.to_vec());
+            Ok(())
+        },
+    );
     (trace, generated.unwrap())
 }
 
@@ -98,7 +110,13 @@ fn a_cache_that_was_just_filled_is_exact() {
     let (kept, cache) = model.hidden_kept(&tokens).unwrap();
     let distance = |a: &Tensor, b: &Tensor| {
         let difference = (a - b).unwrap().abs().unwrap();
-        difference.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
+        difference
+            .flatten_all()
+            .unwrap()
+            .max(0)
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
     };
     assert!(distance(&whole, &kept) < 1e-5);
     for span in [0..40, 0..7, 12..20, 33..40] {

@@ -145,10 +145,7 @@ fn a_threshold_commits_every_sure_position_at_once() {
         ..blocks(4, 4, 1)
     };
     // e^9 / (e^9 + 9) > 0.99; e^1 / (e^1 + 9) = 0.23.
-    let (order, _, _) = run(&[], &sampling, |_, row| {
-        peak(4, if row < 3 { 9.0 } else { 1.0 })
-    })
-    .unwrap();
+    let (order, _, _) = run(&[], &sampling, |_, row| peak(4, if row < 3 { 9.0 } else { 1.0 })).unwrap();
     assert_eq!(order, [vec![0, 1, 2], vec![3]]);
 }
 
