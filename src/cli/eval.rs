@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::model::{ModelArguments, SamplingArguments, length};
+use super::subject::{ModelArguments, SamplingArguments, length};
 use super::output::{Printer, count, duration};
 use super::progress::Progress;
 use super::signals::{self, Stop};

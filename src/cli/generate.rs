@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use unicode_width::UnicodeWidthChar;
 
-use super::model::{ModelArguments, SamplingArguments};
+use super::subject::{ModelArguments, SamplingArguments};
 use super::output::{Printer, count, duration};
 use crate::disk;
 use crate::error::{Error, Result};

@@ -11,8 +11,10 @@ mod pack;
 mod plan;
 mod progress;
 mod repair;
+mod rope;
 mod schema;
 mod signals;
+mod subject;
 mod train;
 mod verify;
 
@@ -71,6 +73,10 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
+    /// Make a randomly initialised model, or say what a checkpoint holds.
+    Model(model::ModelArguments),
+    /// Compare the ways to stretch RoPE to a longer context.
+    Rope(rope::RopeArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
     /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
@@ -122,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
+        Command::Model(arguments) => model::run(&arguments, &printer),
+        Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),

@@ -1,186 +1,196 @@
-//! Options of the commands that run a model.
+//! `ultrapack model init` and `ultrapack model info`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
+use serde_json::json;
 
-use super::train::device;
+use super::output::{Printer, bold, bytes, count};
 use crate::error::{Error, Result};
-use crate::eval::run::{SubjectSpec, method};
-use crate::eval::sampler::{CacheMode, Remask, Sampling};
-use crate::model::RopeMethod;
+use crate::model::{Config, Model, StoredWeights, stored_weights};
 
-/// Which model, at which length, computed where.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct ModelArguments {
-    /// Directory of the checkpoint: `config.json` and `model.safetensors`.
+    #[command(subcommand)]
+    command: ModelCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ModelCommand {
+    /// Write a randomly initialised checkpoint in the published layout.
+    Init(InitArguments),
+    /// Say what a checkpoint holds: configuration, parameters, memory, digest.
+    Info(InfoArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArguments {
+    /// A named size: tiny, 10M, 25M, 150M, 1B or 8B.
+    #[arg(value_name = "SIZE", required_unless_present = "config")]
+    size: Option<String>,
+    /// A config.json to follow instead of a named size.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["size", "vocab_size", "mask_id", "eos_id"])]
+    config: Option<PathBuf>,
+    /// Where to write. Must not hold a checkpoint.
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
-    /// The model's tokenizer. Default: `tokenizer.json` beside the model.
-    #[arg(long, value_name = "FILE")]
-    pub tokenizer: Option<PathBuf>,
-    /// Scale RoPE without training: none, pi, ntk, ntk-critical, diffusion-ntk or yarn.
-    #[arg(long, value_name = "METHOD", default_value = "none", value_parser = method_of)]
-    rope: RopeMethod,
-    /// `--rope`: length to reach, such as 131072 or 128K.
-    #[arg(long, value_name = "N", value_parser = length)]
-    target_len: Option<u32>,
-    /// `--rope`: length that the model was trained on. Default: the configuration's.
-    #[arg(long, value_name = "N", value_parser = length)]
-    train_len: Option<u32>,
-    /// `--rope`: critical dimension in place of the computed one.
-    #[arg(long, value_name = "N")]
-    d_crit: Option<u32>,
-    /// The longest prompt that is run. Default: the configuration's length, or the target.
-    #[arg(long, value_name = "N", value_parser = length)]
-    max_len: Option<u32>,
-    /// Where to compute: auto, cpu or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: String,
-    /// Dtype of weights and activations: f32 or bf16. Default: f32 on the CPU, else bf16.
-    #[arg(long, value_name = "DTYPE", value_parser = ["f32", "bf16"])]
-    dtype: Option<String>,
-    /// Worker threads. Default: all cores.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    threads: Option<u32>,
-}
-
-impl ModelArguments {
-    /// The checkpoint with its scaling.
-    pub fn spec(&self) -> SubjectSpec {
-        SubjectSpec {
-            name: None,
-            model: self.model.clone(),
-            rope: self.rope,
-            target_len: self.target_len,
-            train_len: self.train_len,
-            d_crit: self.d_crit,
-            max_len: self.max_len,
-        }
-    }
-
-    /// Where to compute, and in what.
-    ///
-    /// # Errors
-    /// There is no such device.
-    pub fn device(&self) -> Result<(Device, DType)> {
-        let device = device(&self.device)?;
-        let dtype = match self.dtype.as_deref() {
-            Some("f32") => DType::F32,
-            Some(_) => DType::BF16,
-            None if device.is_cpu() => DType::F32,
-            None => DType::BF16,
-        };
-        Ok((device, dtype))
-    }
-
-    /// Runs `work` with the threads asked for.
-    ///
-    /// # Errors
-    /// What `work` returns, or threads cannot be started.
-    pub fn install<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads.map_or(cores, |n| n as usize))
-            .build()
-            .map_err(|error| Error::io("start", "threads")(std::io::Error::other(error)))?
-            .install(work)
-    }
-}
-
-/// How answers are sampled, apart from their lengths.
-#[derive(Debug, Clone, clap::Args)]
-pub struct SamplingArguments {
-    /// Commit every position whose probability reaches this, 0 to 1, instead of a fixed number per step.
-    #[arg(long, value_name = "P")]
-    pub threshold: Option<f64>,
-    /// Gumbel noise; 0 takes the most likely token.
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
-    temperature: f64,
-    /// Classifier-free guidance; 0 is none. Doubles the cost.
-    #[arg(long, value_name = "S", default_value_t = 0.0)]
-    cfg: f64,
-    /// Which positions are committed first.
-    #[arg(long, value_name = "RULE", default_value = "low-confidence")]
-    remask: RemaskRule,
-    /// Keep keys and values within a block: faster, and an approximation.
-    #[arg(long, value_name = "CACHE", default_value = "none")]
-    cache: Cache,
-    /// Never choose the end-of-text token.
-    #[arg(long)]
-    forbid_eos: bool,
-    /// Commit end-of-text and end-of-turn tokens last.
-    #[arg(long)]
-    defer_eos: bool,
+    out: PathBuf,
+    /// Number of token ids. Default: LLaDA's 126464.
+    #[arg(long, value_name = "N", default_value_t = 126_464)]
+    vocab_size: usize,
+    /// The mask token. Default: LLaDA's 126336, or the last id of another vocabulary.
+    #[arg(long, value_name = "ID")]
+    mask_id: Option<u32>,
+    /// The end-of-document token. Default: LLaDA's 126081, or the last id but one of another vocabulary.
+    #[arg(long, value_name = "ID")]
+    eos_id: Option<u32>,
+    /// Seed of the weights; the same seed gives the same bytes.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Stored as.
+    #[arg(long, value_name = "DTYPE", default_value = "f32")]
+    dtype: Stored,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum RemaskRule {
-    /// The most probable tokens.
-    LowConfidence,
-    /// In random order.
-    Random,
+enum Stored {
+    F32,
+    Bf16,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Cache {
-    /// Exact.
-    None,
-    /// What stands before the block.
-    Prefix,
-    /// Everything but the block.
-    Dual,
+#[derive(Debug, clap::Args)]
+struct InfoArguments {
+    /// The checkpoint's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
 }
 
-impl SamplingArguments {
-    /// `max_new` tokens, one per step, with everything that the arguments say.
-    pub fn sampling(&self, max_new: u32, seed: u64) -> Sampling {
-        Sampling {
-            temperature: self.temperature,
-            guidance: self.cfg,
-            remask: match self.remask {
-                RemaskRule::LowConfidence => Remask::LowConfidence,
-                RemaskRule::Random => Remask::Random,
-            },
-            forbid_eos: self.forbid_eos,
-            defer_eos: self.defer_eos,
-            cache: match self.cache {
-                Cache::None => CacheMode::None,
-                Cache::Prefix => CacheMode::Prefix,
-                Cache::Dual => CacheMode::Dual,
-            },
-            seed,
-            ..Sampling::greedy(max_new)
-        }
+pub fn run(arguments: &ModelArguments, printer: &Printer) -> Result<()> {
+    match &arguments.command {
+        ModelCommand::Init(arguments) => init(arguments, printer),
+        ModelCommand::Info(arguments) => info(&arguments.directory, printer),
     }
 }
 
-fn method_of(text: &str) -> Result<RopeMethod, String> {
-    method(text).map_err(|error| error.to_string())
-}
-
-/// A number of tokens: `4096`, or `4K` for 4 × 1024.
-pub fn length(text: &str) -> Result<u32, String> {
-    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1024),
-        None => (text, 1),
+fn init(arguments: &InitArguments, printer: &Printer) -> Result<()> {
+    let config = match (&arguments.config, &arguments.size) {
+        (Some(path), _) => Config::read(path)?,
+        (None, size) => named(arguments, size.as_deref().unwrap_or_default())?,
     };
-    let number = digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit));
-    number
-        .filter(|&n| n > 0)
-        .ok_or_else(|| "expected a number of tokens, such as 4096 or 4K".into())
+    let out = &arguments.out;
+    if out.join("config.json").exists() {
+        return Err(Error::Conflict {
+            path: out.clone(),
+            message: "already holds a checkpoint\nhint: choose another directory, or remove it".into(),
+        });
+    }
+    let dtype = match arguments.dtype {
+        Stored::F32 => DType::F32,
+        Stored::Bf16 => DType::BF16,
+    };
+    Model::write_initial(&config, arguments.seed, out, dtype)?;
+    info(out, printer)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::length;
+fn named(arguments: &InitArguments, size: &str) -> Result<Config> {
+    let vocab_size = arguments.vocab_size;
+    let llada = vocab_size == 126_464;
+    let last = u32::try_from(vocab_size.saturating_sub(1))
+        .map_err(|_| Error::usage(format!("a vocabulary of {vocab_size} ids is too large")))?;
+    let mask = if llada { 126_336 } else { last };
+    let eos = if llada { 126_081 } else { last.saturating_sub(1) };
+    Config::named(
+        size,
+        vocab_size,
+        arguments.mask_id.unwrap_or(mask),
+        arguments.eos_id.unwrap_or(eos),
+    )
+}
 
-    #[test]
-    fn a_length_is_a_number_or_a_multiple_of_1024() {
-        assert_eq!(length("4096"), Ok(4096));
-        assert_eq!(length("128K"), Ok(131_072));
-        for wrong in ["", "K", "0", "-1", "4M", "4194304K"] {
-            assert!(length(wrong).is_err(), "{wrong}");
-        }
+fn info(directory: &Path, printer: &Printer) -> Result<()> {
+    let config = Config::load(directory)?;
+    let stored = stored_weights(directory, &config)?;
+    if printer.json() {
+        return printer.json_result(
+            "model",
+            &json!({
+                "directory": directory,
+                "family": config.family.name(),
+                "d_model": config.d_model,
+                "n_layers": config.n_layers,
+                "n_heads": config.n_heads,
+                "n_kv_heads": config.n_kv_heads,
+                "head_dim": config.head_dim,
+                "d_ff": config.d_ff,
+                "vocab_size": config.vocab_size,
+                "tied_head": config.tied_head,
+                "qkv_bias": config.qkv_bias,
+                "rope_theta": config.rope_theta,
+                "max_len": config.max_len,
+                "mask_id": config.mask_id,
+                "eos_id": config.eos_id,
+                "n_params": config.n_params(),
+                "weights": stored,
+            }),
+        );
     }
+    printer.result(&description(directory, &config, &stored))
+}
+
+fn description(directory: &Path, config: &Config, stored: &StoredWeights) -> String {
+    let n = config.n_params();
+    let heads = match config.n_heads == config.n_kv_heads {
+        true => format!("{} of {}", config.n_heads, config.head_dim),
+        false => format!(
+            "{} of {}, {} for keys and values",
+            config.n_heads, config.head_dim, config.n_kv_heads
+        ),
+    };
+    let rows = [
+        ("family", config.family.name().to_owned()),
+        ("parameters", count(n)),
+        (
+            "shape",
+            format!(
+                "{} layers, width {}, feed-forward {}, vocabulary {}{}",
+                config.n_layers,
+                count(config.d_model as u64),
+                count(config.d_ff as u64),
+                count(config.vocab_size as u64),
+                if config.tied_head { ", tied head" } else { "" }
+            ),
+        ),
+        ("heads", heads),
+        ("RoPE base", config.rope_theta.to_string()),
+        (
+            "length",
+            format!("{} tokens, as published", count(config.max_len as u64)),
+        ),
+        ("mask, EOD", format!("{}, {}", config.mask_id, config.eos_id)),
+        (
+            "files",
+            format!(
+                "{} in {} file(s), {}",
+                bytes(stored.n_bytes),
+                stored.files.len(),
+                stored.dtypes.join(" and ")
+            ),
+        ),
+        (
+            "in memory",
+            format!("{} as f32, {} as bf16", bytes(4 * n), bytes(2 * n)),
+        ),
+        (
+            "to train",
+            format!(
+                "{} with AdamW in f32: weights, gradients and two moments, before activations",
+                bytes(16 * n)
+            ),
+        ),
+        ("digest", stored.digest.clone()),
+    ];
+    let mut text = bold(&format!("{}\n", crate::error::shown(directory)));
+    for (name, value) in rows {
+        text += &format!("  {name:<12} {value}\n");
+    }
+    text
 }

@@ -1,6 +1,6 @@
 //! Random initial weights.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::Config;
@@ -12,26 +12,40 @@ const DRAW: usize = 1 << 16;
 /// Standard deviations beyond which no weight lies.
 const CUT: f64 = 3.0;
 
-/// Parameters of `config` in their order: truncated normal weights with the deviations of LLaDA's `mitchell` rule, gains 1, biases 0.
+/// How a model starts: truncated normal weights with the deviations of LLaDA's `mitchell` rule, gains 1, biases 0.
 ///
 /// Maps into a width w have deviation 1/√w; maps back onto the residual stream are smaller by √(2 · (layer + 1)); embedding and head have
 /// 1/√d_model. Source: OLMo's `mitchell` initialisation, which LLaDA's configuration names.
-pub(super) fn parameters(config: &Config, seed: u64, device: &Device, dtype: DType) -> Result<Vec<Tensor>> {
-    let deviations = deviations(config, &names::layout(config));
-    let expected = names::parameters(config);
-    let pairs = expected.iter().zip(deviations).enumerate();
-    pairs
-        .map(|(index, (Expected { shape, .. }, deviation))| {
-            let n: usize = shape.iter().product();
-            let values = match deviation {
-                Deviation::Constant(value) => vec![value; n],
-                Deviation::Normal(deviation) => normal(n, deviation, seed, index as u64),
-            };
-            Ok(Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?
-                .to_dtype(dtype)?
-                .to_device(device)?)
-        })
-        .collect()
+pub(super) struct Start {
+    parameters: Vec<Expected>,
+    deviations: Vec<Deviation>,
+    seed: u64,
+}
+
+impl Start {
+    pub(super) fn new(config: &Config, seed: u64) -> Self {
+        Self {
+            parameters: names::parameters(config),
+            deviations: deviations(config, &names::layout(config)),
+            seed,
+        }
+    }
+
+    /// The parameter with this index, float32 on the CPU.
+    pub(super) fn parameter(&self, index: usize) -> Result<Tensor> {
+        let parameter = &self.parameters[index];
+        let values = match self.deviations[index] {
+            Deviation::Constant(value) => vec![value; parameter.n_elements()],
+            Deviation::Normal(deviation) => {
+                normal(parameter.n_elements(), deviation, self.seed, index as u64)
+            }
+        };
+        Ok(Tensor::from_vec(
+            values,
+            parameter.shape.as_slice(),
+            &Device::Cpu,
+        )?)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -37,10 +37,21 @@ pub use floats::update_floats;
 pub use gradients::Gradients;
 pub use head::HeadLoss;
 pub use linear::LoraOptions;
-pub use rope::{Rope, RopeMethod, RopeScaling};
+pub use rope::{Rope, RopeMethod, RopeScaling, chart as rope_chart, svg as rope_svg};
 pub use transformer::{LoadOptions, Model, Param};
+pub use weights::StoredWeights;
 
-use crate::error::Error;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// What the weight files of a checkpoint hold, checked against its configuration. Reads all of them.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn stored_weights(directory: &Path, config: &Config) -> Result<StoredWeights> {
+    weights::Mapped::open(directory)?.survey(directory, config)
+}
 
 /// One packed row without padding.
 #[derive(Debug, Clone, Copy)]

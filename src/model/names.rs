@@ -10,6 +10,12 @@ pub(super) struct Expected {
     pub(super) shape: Vec<usize>,
 }
 
+impl Expected {
+    pub(super) fn n_elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 /// Places of one block's parameters in the list.
 #[derive(Debug, Clone)]
 pub(super) struct BlockLayout {

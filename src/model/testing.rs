@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Config, LoadOptions, Model, RopeScaling};
+use super::{Config, Gradients, HeadLoss, LoadOptions, Model, RopeScaling};
 
 /// The reference data in `fixtures/parity`.
 pub(super) fn parity_directory() -> PathBuf {
@@ -95,4 +95,69 @@ pub(super) fn boundaries(documents: &[u32]) -> Vec<u32> {
     );
     cu.push(documents.len() as u32);
     cu
+}
+
+/// A row with masked tokens.
+#[derive(Debug, Clone)]
+pub(super) struct Noisy {
+    /// With the mask id where masked.
+    pub(super) ids: Vec<u32>,
+    /// The masked places.
+    pub(super) rows: Vec<u32>,
+    /// The tokens there.
+    pub(super) targets: Vec<u32>,
+    /// Their weights in the loss.
+    pub(super) weights: Vec<f32>,
+    pub(super) cu_seqlens: Vec<u32>,
+}
+
+impl Noisy {
+    /// Random tokens, about every second one masked, in segments of the given lengths.
+    pub(super) fn random(config: &Config, lengths: &[u32], seed: u64) -> Self {
+        let n: u32 = lengths.iter().sum();
+        let draws = values(&random(&[2 * n as usize], seed, DType::F64));
+        let token = |i: u32| (draws[i as usize].abs() * 1e6) as u32 % config.vocab_size as u32;
+        let rows: Vec<u32> = (0..n).filter(|&i| draws[(n + i) as usize] > 0.0).collect();
+        let mut ids: Vec<u32> = (0..n).map(token).collect();
+        rows.iter().for_each(|&i| ids[i as usize] = config.mask_id);
+        let mut cu_seqlens = vec![0];
+        cu_seqlens.extend(lengths.iter().scan(0, |end, len| {
+            *end += len;
+            Some(*end)
+        }));
+        Self {
+            targets: rows.iter().map(|&i| token(i)).collect(),
+            weights: rows.iter().map(|&i| 0.5 + token(i) as f32 / 100.0).collect(),
+            ids,
+            rows,
+            cu_seqlens,
+        }
+    }
+}
+
+/// One training forward and backward at running positions, block by block.
+pub(super) fn loss_and_gradients(model: &Model, row: &Noisy, grads: &mut Gradients) -> HeadLoss {
+    let positions: Vec<u32> = (0..row.ids.len() as u32).collect();
+    let cx = model.context(&positions, &row.cu_seqlens).unwrap();
+    let mut inputs = vec![model.embed(&row.ids).unwrap()];
+    for layer in 0..model.config().n_layers {
+        inputs.push(model.block(layer, &inputs[layer], &cx).unwrap());
+    }
+    let hidden = inputs.pop().unwrap();
+    let loss = model
+        .head_loss(
+            &hidden,
+            &row.rows,
+            &row.targets,
+            &row.weights,
+            &row.cu_seqlens,
+            Some(grads),
+        )
+        .unwrap();
+    let mut dx = loss.d_hidden.clone().unwrap();
+    for (layer, x) in inputs.iter().enumerate().rev() {
+        dx = model.block_backward(layer, x, &dx, &cx, grads).unwrap();
+    }
+    model.embed_backward(&row.ids, &dx, grads).unwrap();
+    loss
 }

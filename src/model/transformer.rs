@@ -53,7 +53,8 @@ impl Model {
     pub fn load(directory: &Path, options: &LoadOptions) -> Result<Self> {
         let config = Config::load(directory)?;
         let rope = resolved(&config, &options.rope)?;
-        let tensors = weights::load(directory, &config, &options.device, options.dtype)?;
+        let tensors =
+            weights::Mapped::open(directory)?.tensors(directory, &config, &options.device, options.dtype)?;
         Ok(Self::assembled(
             config,
             rope,
@@ -75,8 +76,27 @@ impl Model {
         dtype: DType,
     ) -> Result<Self> {
         let rope = resolved(&config, rope)?;
-        let tensors = init::parameters(&config, seed, device, dtype)?;
+        let start = init::Start::new(&config, seed);
+        let tensors = (0..names::parameters(&config).len())
+            .map(|index| Ok(start.parameter(index)?.to_dtype(dtype)?.to_device(device)?))
+            .collect::<Result<Vec<_>>>()?;
         Ok(Self::assembled(config, rope, tensors, device, dtype))
+    }
+
+    /// Writes a randomly initialised checkpoint, with the weights of [`Model::init`], one tensor in memory at a time.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn write_initial(config: &Config, seed: u64, directory: &Path, dtype: DType) -> Result<()> {
+        let text = config.rewritten(config.rope_theta, None, dtype);
+        let start = init::Start::new(config, seed);
+        weights::save(
+            directory,
+            &text,
+            &names::parameters(config),
+            &|index| start.parameter(index),
+            dtype,
+        )
     }
 
     fn assembled(config: Config, rope: Rope, tensors: Vec<Tensor>, device: &Device, dtype: DType) -> Self {
@@ -119,14 +139,9 @@ impl Model {
             }),
             _ => None,
         };
-        weights::save(
-            directory,
-            &self.config,
-            self.rope.theta,
-            stored.as_ref(),
-            &self.params,
-            dtype,
-        )
+        let text = self.config.rewritten(self.rope.theta, stored.as_ref(), dtype);
+        let value = |index: usize| Ok(self.params[index].tensor.clone());
+        weights::save(directory, &text, &names::parameters(&self.config), &value, dtype)
     }
 
     /// The configuration.

@@ -30,11 +30,11 @@ pub fn save(model: &Model, options: &LoraOptions, base: Option<&Path>, directory
         if !model.is_trainable(index) {
             continue;
         }
-        // `….q_proj.lora_A.weight`: the module is the third part from the end.
-        modules.extend(param.name.rsplit('.').nth(2).map(str::to_owned));
+        // `….q_proj.lora_a`: the module is the part before the last.
+        modules.extend(param.name.rsplit('.').nth(1).map(str::to_owned));
         let host = param.tensor.flatten_all()?.to_device(&Device::Cpu)?;
         let numbers = host.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        tensors.push((format!("{PREFIX}{}", param.name), param.tensor.dims(), numbers));
+        tensors.push((published(&param.name), param.tensor.dims(), numbers));
     }
     let tensors = tensors.iter().map(|(name, shape, numbers)| NamedTensor {
         name: name.clone(),
@@ -74,7 +74,7 @@ pub fn load(model: &mut Model, directory: &Path) -> Result<()> {
         }
         let param = model.params()[index].clone();
         let shape = param.tensor.shape().clone();
-        let saved = tensors.get(&format!("{PREFIX}{}", param.name));
+        let saved = tensors.get(&published(&param.name));
         let fits =
             |(dtype, bytes): &(DType, &[u8])| *dtype == DType::F32 && bytes.len() == 4 * shape.elem_count();
         let Some((_, bytes)) = saved.filter(fits) else {
@@ -86,4 +86,10 @@ pub fn load(model: &mut Model, directory: &Path) -> Result<()> {
         model.set_param(index, value.to_dtype(param.tensor.dtype())?)?;
     }
     Ok(())
+}
+
+/// The name that PEFT gives an adapter: `….q_proj.lora_a` is `base_model.model.….q_proj.lora_A.weight`.
+fn published(name: &str) -> String {
+    let name = name.replace(".lora_a", ".lora_A").replace(".lora_b", ".lora_B");
+    format!("{PREFIX}{name}.weight")
 }

@@ -37,3 +37,6 @@ pub use self::pass::{Loss, forward, forward_backward};
 pub use self::run::{Options, Outcome, Prepared, train};
 pub use self::schedule::learning_rate;
 pub use self::source::Source;
+
+#[cfg(test)]
+mod tests;

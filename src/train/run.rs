@@ -281,9 +281,7 @@ impl Prepared<'_> {
         let recipe = &self.loaded.recipe;
         let (device, dtype) = (&options.device, self.dtype);
         let model = match found {
-            Some(found) if recipe.lora.is_none() => {
-                source::load_saved(&found.directory, recipe, device, dtype)?
-            }
+            Some(found) if recipe.lora.is_none() => source::load_saved(&found.directory, device, dtype)?,
             Some(found) => {
                 let mut model = self.source.load(recipe, device, dtype)?;
                 adapters::load(&mut model, &found.directory)?;

@@ -106,20 +106,17 @@ impl Source {
     }
 }
 
-/// Loads the model that a checkpoint of a run holds. A method that changes the base has left it in the
-/// checkpoint's configuration; the others are applied again.
+/// Loads the model that a checkpoint of a run holds; its configuration has the run's RoPE scaling.
 ///
 /// # Errors
 /// A weight file is missing, damaged or does not fit.
-pub fn load_saved(directory: &Path, recipe: &TrainRecipe, device: &Device, dtype: DType) -> Result<Model> {
-    let rope = match recipe.rope.method {
-        RopeMethod::Pi | RopeMethod::Yarn => rope_scaling(recipe),
-        RopeMethod::None | RopeMethod::Ntk | RopeMethod::NtkCritical | RopeMethod::DiffusionNtk => {
-            RopeScaling::NONE
-        }
+pub fn load_saved(directory: &Path, device: &Device, dtype: DType) -> Result<Model> {
+    let options = LoadOptions {
+        device: device.clone(),
+        dtype,
+        rope: RopeScaling::NONE,
     };
-    let device = device.clone();
-    Model::load(directory, &LoadOptions { device, dtype, rope })
+    Model::load(directory, &options)
 }
 
 /// The recipe's adapters as the model takes them.

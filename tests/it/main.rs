@@ -13,3 +13,5 @@ mod rooms;
 mod schemas;
 mod scratch;
 mod tokens;
+mod train;
+mod train_crash;

@@ -12,6 +12,7 @@ mod sizes;
 
 use std::path::{Path, PathBuf};
 
+use candle_core::DType;
 use serde_json::{Map, Value};
 
 use crate::disk;
@@ -95,11 +96,18 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or names a model that is not supported; the error names the key.
     pub fn load(directory: &Path) -> Result<Self> {
-        let path = directory.join(CONFIG_FILE);
-        let bytes = disk::read_small(&followed(&path)?, MAX_BYTES)?;
+        Self::read(&directory.join(CONFIG_FILE))
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = disk::read_small(&followed(path)?, MAX_BYTES)?;
         let text = String::from_utf8(bytes)
-            .map_err(|e| Error::input(Place::file(&path), format!("not UTF-8: {e}")))?;
-        Self::parse(&text, &path)
+            .map_err(|e| Error::input(Place::file(path), format!("not UTF-8: {e}")))?;
+        Self::parse(&text, path)
     }
 
     /// Checks the text of a `config.json`; `path` is for messages.
@@ -120,11 +128,8 @@ impl Config {
 
     /// Number of parameters.
     pub fn n_params(&self) -> u64 {
-        let shapes = super::names::parameters(self);
-        shapes
-            .iter()
-            .map(|p| p.shape.iter().map(|&n| n as u64).product::<u64>())
-            .sum()
+        let parameters = super::names::parameters(self);
+        parameters.iter().map(|p| p.n_elements() as u64).sum()
     }
 
     /// Floating-point operations of the matrix products of one forward: 2 per weight and token for the
@@ -138,7 +143,7 @@ impl Config {
     }
 
     /// The file's text with another base and scaling; all other keys as they were read.
-    pub(super) fn rewritten(&self, theta: f64, scaling: Option<&StoredScaling>, dtype: &str) -> String {
+    pub(super) fn rewritten(&self, theta: f64, scaling: Option<&StoredScaling>, dtype: DType) -> String {
         let mut raw = self.raw.clone();
         if theta != self.rope_theta {
             match raw.get_mut("rope_parameters") {
@@ -151,7 +156,12 @@ impl Config {
         }
         for key in ["torch_dtype", "dtype"] {
             if let Some(value) = raw.get_mut(key) {
-                *value = dtype.into();
+                *value = if dtype == DType::BF16 {
+                    "bfloat16"
+                } else {
+                    "float32"
+                }
+                .into();
             }
         }
         serde_json::to_string_pretty(&raw).expect("a JSON object can be written") + "\n"

@@ -11,7 +11,7 @@ mod swiglu;
 use candle_core::DType;
 
 pub(super) use norm::{rms_norm, rms_norm_backward};
-pub(super) use rows::{gather_rows, scatter_add_rows, sorted_places};
+pub(super) use rows::{gather_rows, scatter_add_rows};
 pub(super) use swiglu::{swiglu, swiglu_backward};
 
 /// The dtype of intermediate results: float32, or float64 for float64 tensors.
@@ -21,3 +21,6 @@ pub(super) fn wide(dtype: DType) -> DType {
         _ => DType::F32,
     }
 }
+
+#[cfg(test)]
+mod tests;

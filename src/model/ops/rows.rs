@@ -33,7 +33,7 @@ pub(in crate::model) fn gather_rows(table: &Tensor, numbers: &[u32]) -> Result<T
 }
 
 /// Places of `numbers`, ordered by number and within a number by place.
-pub(in crate::model) fn sorted_places(numbers: &[u32]) -> Vec<u32> {
+fn sorted_places(numbers: &[u32]) -> Vec<u32> {
     let mut places: Vec<u32> = (0..numbers.len() as u32).collect();
     places.sort_by_key(|&place| numbers[place as usize]);
     places

@@ -8,11 +8,13 @@
 //! 4e-3 at position 131,071 and 1.5e-2 at 262,143. A checkpoint trained with float32 angles expects these.
 
 mod apply;
+mod chart;
 mod scaling;
 
 use rayon::prelude::*;
 
 pub(super) use apply::rotate;
+pub use chart::{chart, svg};
 pub use scaling::{RopeMethod, RopeScaling};
 
 /// Rows of a table that one task fills.
@@ -66,3 +68,6 @@ impl Rope {
         (cos, sin)
     }
 }
+
+#[cfg(test)]
+mod tests;

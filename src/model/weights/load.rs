@@ -1,6 +1,6 @@
 //! Reading weights: everything is checked against the configuration before anything is converted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{INDEX, SINGLE};
 use crate::disk::{self, ReadFile};
-use crate::error::{Error, Place, Result, shown_text};
+use crate::error::{Error, Place, Result, shown as shown_path, shown_text};
 use crate::guard::guarded;
 use crate::ipc::MappedFile;
 use crate::model::config::{Config, followed};
@@ -22,44 +22,95 @@ const MAX_INDEX_BYTES: u64 = 64 << 20;
 /// Elements that one task converts.
 const CONVERT: usize = 1 << 18;
 
-/// The parameters of `config` in their order, as tensors of `dtype` on `device`.
-pub(in crate::model) fn load(
-    directory: &Path,
-    config: &Config,
-    device: &Device,
-    dtype: DType,
-) -> Result<Vec<Tensor>> {
-    let maps: Vec<(PathBuf, MappedFile)> = files(directory)?
-        .into_iter()
-        .map(|path| {
+/// The mapped weight files of a checkpoint.
+pub(in crate::model) struct Mapped {
+    files: Vec<(PathBuf, MappedFile)>,
+}
+
+/// The tensors of the files by name: number of the file, and what is there.
+type Views<'a> = HashMap<String, (usize, TensorView<'a>)>;
+
+/// What a checkpoint's weight files hold, checked against its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StoredWeights {
+    /// File names in the checkpoint's directory.
+    pub files: Vec<String>,
+    /// Their sizes together.
+    pub n_bytes: u64,
+    /// `F32`, `BF16` or `F16`, in the order of their names.
+    pub dtypes: Vec<String>,
+    /// BLAKE3 over names, dtypes, shapes and values in the model's order, hexadecimal: the same however the weights are
+    /// cut into files.
+    pub digest: String,
+}
+
+impl Mapped {
+    pub(in crate::model) fn open(directory: &Path) -> Result<Self> {
+        let files = files(directory)?.into_iter().map(|path| {
             let file = ReadFile::open(&followed(&path)?)?;
             Ok((path, MappedFile::sequential(&file)?))
+        });
+        Ok(Self {
+            files: files.collect::<Result<_>>()?,
         })
-        .collect::<Result<_>>()?;
-    let mut views: HashMap<String, (usize, TensorView<'_>)> = HashMap::new();
-    for (index, (path, map)) in maps.iter().enumerate() {
-        let parsed = guarded(|| SafeTensors::deserialize(map.as_ref()).map_err(|e| e.to_string()));
-        let parsed =
-            parsed.map_err(|e| damaged(path, format!("no whole safetensors file: {}", shown_text(&e))))?;
-        for (name, view) in parsed.tensors() {
-            if let Some((first, _)) = views.insert(name.clone(), (index, view)) {
-                let other = maps[first].0.display();
-                return Err(damaged(
-                    path,
-                    format!("tensor `{}` is also in `{other}`", shown_text(&name)),
-                ));
+    }
+
+    fn views(&self) -> Result<Views<'_>> {
+        let mut views = Views::new();
+        for (index, (path, map)) in self.files.iter().enumerate() {
+            let parsed = guarded(|| SafeTensors::deserialize(map.as_ref()).map_err(|e| e.to_string()));
+            let parsed = parsed
+                .map_err(|e| damaged(path, format!("no whole safetensors file: {}", shown_text(&e))))?;
+            for (name, view) in parsed.tensors() {
+                let shown = shown_text(&name);
+                if let Some((first, _)) = views.insert(name, (index, view)) {
+                    let other = shown_path(&self.files[first].0);
+                    return Err(damaged(path, format!("tensor `{shown}` is also in `{other}`")));
+                }
             }
         }
+        Ok(views)
     }
-    let wanted = names::parameters(config);
-    check(directory, config, &wanted, &views, &maps)?;
-    wanted
-        .iter()
-        .map(|expected| {
-            let (_, view) = &views[&expected.name];
-            to_tensor(view, device, dtype)
+
+    /// The parameters of `config` in their order, as tensors of `dtype` on `device`.
+    pub(in crate::model) fn tensors(
+        &self,
+        directory: &Path,
+        config: &Config,
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Vec<Tensor>> {
+        let (wanted, views) = (names::parameters(config), self.views()?);
+        check(directory, config, &wanted, &views, &self.files)?;
+        let views = wanted.iter().map(|expected| &views[&expected.name].1);
+        views.map(|view| to_tensor(view, device, dtype)).collect()
+    }
+
+    /// What the files hold; reads all of them for the digest.
+    pub(in crate::model) fn survey(&self, directory: &Path, config: &Config) -> Result<StoredWeights> {
+        let (wanted, views) = (names::parameters(config), self.views()?);
+        check(directory, config, &wanted, &views, &self.files)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut dtypes = BTreeSet::new();
+        for expected in &wanted {
+            let view = &views[&expected.name].1;
+            let about = format!("{} {:?} {:?}\n", expected.name, view.dtype(), expected.shape);
+            hasher.update(about.as_bytes()).update_rayon(view.data());
+            dtypes.insert(format!("{:?}", view.dtype()));
+        }
+        let name = |path: &PathBuf| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        Ok(StoredWeights {
+            files: self.files.iter().map(|(path, _)| name(path)).collect(),
+            n_bytes: self.files.iter().map(|(_, map)| map.as_ref().len() as u64).sum(),
+            dtypes: dtypes.into_iter().collect(),
+            digest: hasher.finalize().to_hex().to_string(),
         })
-        .collect()
+    }
 }
 
 /// The weight files of a checkpoint: the single one, else those that the index names.
@@ -116,7 +167,7 @@ fn check(
     directory: &Path,
     config: &Config,
     wanted: &[Expected],
-    views: &HashMap<String, (usize, TensorView<'_>)>,
+    views: &Views<'_>,
     maps: &[(PathBuf, MappedFile)],
 ) -> Result<()> {
     let missing: Vec<&Expected> = wanted.iter().filter(|p| !views.contains_key(&p.name)).collect();
@@ -156,7 +207,7 @@ fn check(
             ));
         }
     }
-    let known: std::collections::HashSet<&str> = wanted.iter().map(|p| p.name.as_str()).collect();
+    let known: HashSet<&str> = wanted.iter().map(|p| p.name.as_str()).collect();
     let mut extra: Vec<&String> = views
         .keys()
         .filter(|name| !known.contains(name.as_str()) && !names::is_redundant(config, name))

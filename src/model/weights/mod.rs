@@ -3,10 +3,13 @@
 mod load;
 mod save;
 
-pub(super) use load::load;
+pub(super) use load::Mapped;
+pub use load::StoredWeights;
 pub(super) use save::save;
+#[cfg(test)]
+pub(super) use save::write_weights;
 
 /// File name of unsharded weights.
-const SINGLE: &str = "model.safetensors";
+pub(super) const SINGLE: &str = "model.safetensors";
 /// File name of the list of shards.
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
