@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::ipc::Geometry;
 use crate::pack::{Permutation, seed};
-use crate::sequence::{PositionMode, Sequence};
+use crate::sequence::{Attention, PositionMode, Sequence};
 use crate::shard::{Manifest, RowSlices, Rows, ShardFile, ShardInfo};
 
 /// An open dataset.
@@ -123,9 +123,95 @@ impl Dataset {
         )
     }
 
+    /// The real tokens of row `row`, one after another without padding.
+    ///
+    /// # Errors
+    /// The batch that holds it is damaged.
+    pub fn real_tokens(&self, row: u64) -> Result<RealTokens> {
+        let slices = self.row(row)?;
+        let sequence = self.sequence(row)?;
+        let n_tokens = sequence.n_tokens() as usize;
+        let mut real = RealTokens {
+            ids: Vec::with_capacity(n_tokens),
+            positions: Vec::with_capacity(n_tokens),
+            segments: sequence.cu_seqlens().into_iter().map(|at| at as u32).collect(),
+            cu_seqlens: Vec::new(),
+        };
+        for (segment, &offset) in sequence.segments().iter().zip(sequence.offsets()) {
+            let tokens = &slices.tokens[offset as usize..][..segment.len as usize];
+            real.ids.extend_from_slice(tokens);
+            let first = match self.position_mode() {
+                PositionMode::Sequence => u64::from(offset),
+                PositionMode::Segment => 0,
+                PositionMode::Document => segment.start,
+            };
+            let end = u32::try_from(first + u64::from(segment.len)).map_err(|_| {
+                let shard = &self.shards[(row / self.manifest.rows_per_shard) as usize].path;
+                Error::damaged(
+                    "shard",
+                    shard,
+                    format!("row {row}: position {first} is beyond 32 bits"),
+                )
+            })?;
+            real.positions.extend(first as u32..end);
+        }
+        real.cu_seqlens = match sequence.attention() {
+            Attention::Full => vec![0, n_tokens as u32],
+            Attention::Segment => real.segments.clone(),
+        };
+        Ok(real)
+    }
+
+    /// The name of the shard that holds row `row`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn shard_of(&self, row: u64) -> &str {
+        &self.manifest.shards[(row / self.manifest.rows_per_shard) as usize].name
+    }
+
     /// What position ids count in this dataset.
     pub fn position_mode(&self) -> PositionMode {
         self.manifest.position_mode
+    }
+}
+
+/// One row without its padding: what a model sees. Every slice has one entry per real token, but the
+/// boundaries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealTokens {
+    /// `[n]`: vocabulary ids.
+    pub ids: Vec<u32>,
+    /// `[n]`: positions as the dataset counts them.
+    pub positions: Vec<u32>,
+    /// `[n_segments + 1]`: where documents meet; first 0, last n.
+    pub segments: Vec<u32>,
+    /// Boundaries of attention: `segments`, or `[0, n]` where every token attends to every token.
+    pub cu_seqlens: Vec<u32>,
+}
+
+impl RealTokens {
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Keeps the first `len` tokens; the segment that is cut ends there.
+    pub fn cut(&mut self, len: u32) {
+        if len as usize >= self.ids.len() {
+            return;
+        }
+        self.ids.truncate(len as usize);
+        self.positions.truncate(len as usize);
+        for boundaries in [&mut self.segments, &mut self.cu_seqlens] {
+            boundaries.retain(|&at| at < len);
+            boundaries.push(len);
+        }
     }
 }
 
@@ -206,6 +292,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_cut_row_ends_its_last_segment_at_the_cut() {
+        let whole = RealTokens {
+            ids: (0..9).collect(),
+            positions: vec![0, 1, 2, 0, 1, 2, 3, 0, 1],
+            segments: vec![0, 3, 7, 9],
+            cu_seqlens: vec![0, 9],
+        };
+        let cut = |len| {
+            let mut row = whole.clone();
+            row.cut(len);
+            row
+        };
+        assert_eq!(cut(9), whole);
+        assert_eq!((cut(7).segments, cut(7).cu_seqlens), (vec![0, 3, 7], vec![0, 7]));
+        assert_eq!(
+            (cut(4).segments, cut(4).positions),
+            (vec![0, 3, 4], vec![0, 1, 2, 0])
+        );
+        assert_eq!(cut(1).ids, [0]);
+    }
 
     proptest! {
         #[test]

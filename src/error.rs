@@ -186,6 +186,26 @@ pub enum Error {
         equation: String,
     },
 
+    /// A tensor operation failed: the device is out of memory, missing or broken.
+    #[error("tensor operation failed: {source}")]
+    Compute {
+        /// What candle says.
+        source: Box<candle_core::Error>,
+    },
+
+    /// A training run met a number that is not finite. Weights are as they were before the step.
+    #[error(
+        "step {step}: {what} is not finite\n{address}\nhint: lower `optimizer.lr`, or look at the sequence with `inspect --seq`; the last checkpoint is from before"
+    )]
+    Diverged {
+        /// The step, from 1.
+        step: u64,
+        /// Which number.
+        what: &'static str,
+        /// The sequences that gave it: epoch, position, row, shard, documents.
+        address: String,
+    },
+
     /// A signal asked the run to stop.
     #[error("stopped by {}", if *signal == 2 { "SIGINT" } else { "SIGTERM" })]
     Interrupted {
@@ -228,9 +248,9 @@ impl Error {
     /// The exit code of the process when this error ends it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Io { .. } => ExitCode::Io,
+            Self::Io { .. } | Self::Compute { .. } => ExitCode::Io,
             Self::Recipe { .. } | Self::Usage { .. } | Self::Tokenizer { .. } => ExitCode::Usage,
-            Self::Input { .. } => ExitCode::Input,
+            Self::Input { .. } | Self::Diverged { .. } => ExitCode::Input,
             Self::Damaged { .. } | Self::VerifyFailed { .. } => ExitCode::Damaged,
             Self::Conflict { .. } => ExitCode::Conflict,
             Self::NoDataset { .. } => ExitCode::NoDataset,
@@ -238,6 +258,14 @@ impl Error {
             Self::Ledger { .. } => ExitCode::Bug,
             Self::Interrupted { signal: 2 } => ExitCode::Interrupted,
             Self::Interrupted { .. } => ExitCode::Terminated,
+        }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(source: candle_core::Error) -> Self {
+        Self::Compute {
+            source: Box::new(source),
         }
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! The rooms, from the bottom: [`error`], [`numbers`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
 //! is the vocabulary; [`recipe`], [`source`], [`tokenize`], [`store`], [`pack`], [`shard`],
-//! [`dataset`], [`build`] and [`inspect`] follow the data. Each may use only those before it.
+//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what trains on it. Each may use only those
+//! before it.
 
 pub mod build;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod eval;
 pub mod guard;
 pub mod inspect;
 pub mod ipc;
+pub mod model;
 pub mod numbers;
 pub mod pack;
 pub mod recipe;
@@ -29,6 +31,7 @@ pub mod shard;
 pub mod source;
 pub mod store;
 pub mod tokenize;
+pub mod train;
 
 /// The Rust examples of the README compile.
 #[cfg(doctest)]

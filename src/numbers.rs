@@ -37,6 +37,16 @@ fn scaled(mut value: f64, units: &[&str]) -> String {
     }
 }
 
+/// A length in tokens, powers of two as they are called: `131072` as `128K`.
+pub fn length(len: u64) -> String {
+    match len {
+        0..1024 => len.to_string(),
+        _ if len.is_multiple_of(1 << 20) => format!("{}M", len >> 20),
+        _ if len.is_multiple_of(1024) => format!("{}K", len / 1024),
+        _ => count(len),
+    }
+}
+
 /// Seconds as `1 h 02 min`, `3 min 04 s` or `5.6 s`.
 pub fn duration(secs: f64) -> String {
     let whole = secs.round() as u64;
@@ -62,6 +72,10 @@ mod tests {
         assert_eq!(count(12), "12");
         assert_eq!(bytes(1_500_000), "1.50 MB");
         assert_eq!(short(999), "999");
+        assert_eq!(
+            [length(131_072), length(1000), length(3 << 20)],
+            ["128K", "1000", "3M"]
+        );
         assert_eq!(duration(3723.0), "1 h 02 min");
         assert_eq!(duration(5.61), "5.6 s");
     }

@@ -1,17 +1,23 @@
 //! The command line: arguments in, exit code out. One file per command; no algorithm lives here.
 
 mod completions;
+mod eval;
+mod generate;
 mod init;
 mod inspect;
+mod model;
 mod output;
 mod overlap;
 mod pack;
 mod plan;
 mod progress;
 mod repair;
+mod rope;
 mod schema;
 mod score;
 mod signals;
+mod subject;
+mod train;
 mod verify;
 
 use std::path::PathBuf;
@@ -59,6 +65,12 @@ enum Command {
     Plan(plan::PlanArguments),
     /// See what was packed: in the terminal, as a picture, as one self-contained page.
     Inspect(inspect::InspectArguments),
+    /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
+    Train(train::TrainArguments),
+    /// Evaluate checkpoints by length: needle in a haystack, RULER, LongBench, perplexity.
+    Eval(eval::EvalArguments),
+    /// Answer a prompt, and show how the answer comes out of the noise.
+    Generate(generate::GenerateArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
@@ -67,9 +79,13 @@ enum Command {
     Overlap(overlap::OverlapArguments),
     /// Score the kept predictions of a benchmark again.
     Score(score::ScoreArguments),
+    /// Make a randomly initialised model, or say what a checkpoint holds.
+    Model(model::ModelArguments),
+    /// Compare the ways to stretch RoPE to a longer context.
+    Rope(rope::RopeArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, of manifests, or of `inspect --json`.
+    /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
     Schema(schema::SchemaArguments),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArguments),
@@ -113,10 +129,15 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments, &printer),
         Command::Plan(arguments) => plan::run(&arguments, &printer),
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
+        Command::Train(arguments) => train::run(&arguments, &printer),
+        Command::Eval(arguments) => eval::run(&arguments, &printer),
+        Command::Generate(arguments) => generate::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Overlap(arguments) => overlap::run(&arguments, &printer),
         Command::Score(arguments) => score::run(&arguments, &printer),
+        Command::Model(arguments) => model::run(&arguments, &printer),
+        Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),

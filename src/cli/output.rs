@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Display;
 use crate::error::{Error, Result, shown_text};
-pub use crate::numbers::{bytes, count, duration, percent, short};
+pub use crate::numbers::{bytes, count, duration, length, percent, short};
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::output::{self, Printer, bytes, count, duration, percent};
+use super::output::{self, Printer, bytes, count, duration, length, percent};
 use super::progress::Progress;
 use super::{Machine, signals};
 use crate::build::{self, Monitor, Options, Outcome, PackedDataset};
@@ -273,13 +273,4 @@ fn parts(name: &str, total: u64, classes: &[(&str, u64)]) -> String {
         .map(|(class, n)| format!("{class} {}", count(*n)))
         .collect();
     format!("{name} {}: {}", count(total), list.join(", "))
-}
-
-/// 8192 as `8K`.
-pub(super) fn length(len: u64) -> String {
-    match len {
-        0..1024 => len.to_string(),
-        _ if len.is_multiple_of(1024) => format!("{}K", len / 1024),
-        _ => count(len),
-    }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::output::{self, Printer, bytes, count, duration, percent};
-use super::pack::{length, output_directory, store_directory};
+use super::output::{self, Printer, bytes, count, duration, length, percent};
+use super::pack::{output_directory, store_directory};
 use super::progress::Progress;
 use super::{Machine, signals};
 use crate::build::{self, Basis, Forecast, Monitor};

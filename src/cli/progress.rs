@@ -9,27 +9,37 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{self, Printer};
 use crate::build::{Monitor, Stage};
+use crate::train::resident_bytes;
 
 const TICK: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(30);
 /// Before this, an estimate of the remaining time says nothing.
 const ETA_AFTER: Duration = Duration::from_secs(3);
 
-/// Shows a monitor until it is dropped.
+/// Shows what a run tells about itself until it is dropped.
 pub struct Progress {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    /// Starts the display.
+    /// Shows a build.
     pub fn start(monitor: &Arc<Monitor>, printer: &Printer) -> Self {
+        let (monitor, mut speed) = (Arc::clone(monitor), Speed::new());
+        Self::lines(printer, move || {
+            speed.sample(&monitor);
+            line(&monitor, &speed)
+        })
+    }
+
+    /// Shows the line that `line` gives, which is called every [`TICK`].
+    pub fn lines(printer: &Printer, line: impl FnMut() -> String + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         if printer.quiet() {
             return Self { stop, thread: None };
         }
-        let (monitor, stopped, live) = (Arc::clone(monitor), Arc::clone(&stop), printer.live());
-        let thread = std::thread::spawn(move || show(&monitor, &stopped, live));
+        let (stopped, live) = (Arc::clone(&stop), printer.live());
+        let thread = std::thread::spawn(move || show(line, &stopped, live));
         Self {
             stop,
             thread: Some(thread),
@@ -47,19 +57,18 @@ impl Drop for Progress {
     }
 }
 
-fn show(monitor: &Monitor, stop: &AtomicBool, live: bool) {
+fn show(mut line: impl FnMut() -> String, stop: &AtomicBool, live: bool) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
-    let mut speed = Speed::new();
     let mut logged = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(TICK);
-        speed.sample(monitor);
+        let line = line();
         if live {
-            bar.set_message(line(monitor, &speed));
+            bar.set_message(line);
             bar.tick();
         } else if logged.elapsed() >= LOG_EVERY {
-            output::tell(format_args!("{}", line(monitor, &speed)));
+            output::tell(format_args!("{line}"));
             logged = Instant::now();
         }
     }
@@ -156,11 +165,4 @@ fn line(monitor: &Monitor, speed: &Speed) -> String {
     }
     parts.extend(resident_bytes().map(|rss| format!("{} memory", output::bytes(rss))));
     parts.join(" · ")
-}
-
-/// Resident memory of this process.
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

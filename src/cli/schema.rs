@@ -1,8 +1,8 @@
-//! `ultrapack schema recipe|manifest|inspect`.
+//! `ultrapack schema recipe|train|manifest|inspect`.
 
 use super::output::Printer;
 use crate::error::Result;
-use crate::{inspect, recipe, shard};
+use crate::{inspect, recipe, shard, train};
 
 #[derive(Debug, clap::Args)]
 pub struct SchemaArguments {
@@ -15,6 +15,8 @@ pub struct SchemaArguments {
 enum Of {
     /// The recipe, for editors.
     Recipe,
+    /// The recipe of a training run, for editors.
+    Train,
     /// The manifest, for readers.
     Manifest,
     /// The output of `inspect --json`.
@@ -24,6 +26,7 @@ enum Of {
 pub fn run(arguments: &SchemaArguments, printer: &Printer) -> Result<()> {
     let schema = match arguments.of {
         Of::Recipe => recipe::schema(),
+        Of::Train => train::recipe::schema(),
         Of::Manifest => shard::manifest_schema(),
         Of::Inspect => inspect::schema(),
     };

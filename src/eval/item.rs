@@ -82,6 +82,10 @@ pub trait Benchmark: Sync {
     /// lists, seeds. Two runs are comparable where this is equal.
     fn settings(&self) -> serde_json::Value;
 
+    /// The part of [`Benchmark::settings`] that decides the prompt of one case and its score: what must be
+    /// equal for a finished prompt not to be run again. Other lengths, tasks or limits do not matter.
+    fn identity(&self, case: &Case) -> serde_json::Value;
+
     /// Records of the data files that were left out, each with the reason.
     fn skips(&self) -> &[Skip];
 

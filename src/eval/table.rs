@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A mean over judged predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Cell {
     /// The mean, 0..100.
     pub mean: f64,
@@ -49,7 +49,7 @@ impl Cell {
 }
 
 /// One line of a table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Row {
     /// What it is about.
     pub name: String,
@@ -60,7 +60,7 @@ pub struct Row {
 }
 
 /// Means by two things: tasks by lengths, depths by lengths.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Table {
     /// Stable name: `score`, `exact`, …
     pub name: &'static str,

@@ -1,4 +1,6 @@
-//! How things look everywhere: letters and colours of segments.
+//! How things look everywhere: letters and colours of segments, and the recipe's words.
+
+use crate::recipe::Boundary;
 
 /// Colours of segments, in turn: Okabe and Ito's palette, told apart by colour-blind readers too.
 ///
@@ -22,4 +24,21 @@ pub fn letter(index: usize) -> char {
 /// The colour of segment `index`; neighbours differ.
 pub fn color(index: usize) -> (u8, u8, u8) {
     PALETTE[index % PALETTE.len()]
+}
+
+/// The colour of segment `index` on a terminal of 256 colours: black letters on it can be read, and
+/// itself on black or white.
+pub fn terminal_color(index: usize) -> u8 {
+    const NEAREST: [u8; PALETTE.len()] = [32, 214, 36, 175, 117, 166, 227];
+    NEAREST[index % NEAREST.len()]
+}
+
+/// A boundary as recipes call it.
+pub fn boundary(boundary: Boundary) -> &'static str {
+    match boundary {
+        Boundary::Direct => "direct",
+        Boundary::Eod => "eod",
+        Boundary::Adaptive => "adaptive",
+        Boundary::Hybrid => "hybrid",
+    }
 }

@@ -94,6 +94,15 @@ pub fn ascii(text: &str) -> String {
     out
 }
 
+/// The end of a text is what tells names apart: at most `room` characters, an ellipsis for the rest.
+pub fn shorten(text: &str, room: usize) -> String {
+    let n = text.chars().count();
+    match n > room {
+        true => format!("…{}", text.chars().skip(n + 1 - room.max(1)).collect::<String>()),
+        false => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,18 @@ impl MappedFile {
     /// # Errors
     /// The operating system refuses, or the file changed its length since it was opened.
     pub fn new(file: &ReadFile) -> Result<Self> {
+        Self::advised(file, Advice::Random)
+    }
+
+    /// Maps a whole file that will be read once from front to back, so that the system reads ahead.
+    ///
+    /// # Errors
+    /// As [`MappedFile::new`].
+    pub fn sequential(file: &ReadFile) -> Result<Self> {
+        Self::advised(file, Advice::Sequential)
+    }
+
+    fn advised(file: &ReadFile, advice: Advice) -> Result<Self> {
         // SAFETY: the map is private to readers that only ever hand out shared slices of it. What
         // cannot be promised is that no other process changes the file; see the type's comment.
         let map = unsafe { Mmap::map(file.file()) }.map_err(Error::io("map", file.path()))?;
@@ -33,7 +45,7 @@ impl MappedFile {
                 "its length changed while it was opened",
             ));
         }
-        map.advise(Advice::Random).ok();
+        map.advise(advice).ok();
         Ok(Self { map })
     }
 

@@ -31,13 +31,15 @@ pub fn meaning(recipe: &Recipe) -> Json {
     sorted(json)
 }
 
-fn remove(json: &mut Json, keys: &[&str]) {
+/// Takes keys out of a mapping.
+pub(crate) fn remove(json: &mut Json, keys: &[&str]) {
     if let Json::Object(map) = json {
         map.retain(|key, _| !keys.contains(&key.as_str()));
     }
 }
 
-fn sorted(json: Json) -> Json {
+/// The value with the keys of every mapping in bytewise order.
+pub(crate) fn sorted(json: Json) -> Json {
     match json {
         Json::Object(map) => {
             let mut entries: Vec<(String, Json)> =

@@ -4,10 +4,14 @@
 //! YAML (`yaml`), its keys and values must be those of the types (`schema`, `walk`), and they must make sense
 //! together (`check`). A later stage runs only when the earlier one is satisfied, so that one mistake
 //! is not reported twice. `meaning` gives the identity of a recipe, `report` draws the findings.
+//!
+//! The stages serve every kind of recipe ([`Written`]); the types here are those of the recipe that
+//! says what to pack.
 
 mod check;
 mod condition;
 mod excerpt;
+mod findings;
 mod hint;
 mod meaning;
 mod report;
@@ -15,34 +19,28 @@ mod schema;
 mod template;
 mod types;
 mod walk;
+mod written;
 mod yaml;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use serde_json::Value as Json;
 
 pub(crate) use self::condition::looks_at_several_rows;
+pub(crate) use self::findings::{Findings, Step};
 pub use self::meaning::{canonical_json, difference, digest, digest_of, meaning};
-pub use self::schema::schema;
+pub(crate) use self::meaning::{remove, sorted};
+pub(crate) use self::report::Code;
+pub(crate) use self::schema::generate;
 pub use self::template::template;
 pub use self::types::*;
+pub use self::written::Loaded;
+pub(crate) use self::written::{Written, load_as, parse_as};
+use crate::error::Result;
 
-use self::report::{Code, Diagnostic, Renderer, Severity, Span};
-use self::yaml::{Node, Value};
-use crate::error::{Error, Result};
-
-/// A checked recipe and where it was found.
-#[derive(Debug, Clone)]
-pub struct LoadedRecipe {
-    /// What to pack and how.
-    pub recipe: Recipe,
-    /// The file it was read from, as given.
-    pub path: PathBuf,
-    /// The directory that the recipe's relative paths refer to: the one that holds it.
-    pub base: PathBuf,
-    /// What is suspicious but not wrong, rendered like errors.
-    pub warnings: Vec<String>,
-}
+/// A checked recipe of what to pack, and where it was found.
+pub type LoadedRecipe = Loaded<Recipe>;
 
 impl Recipe {
     /// The dataset's name: as in the recipe, else the recipe's file name without extension.
@@ -55,114 +53,41 @@ impl Recipe {
     }
 }
 
+impl Written for Recipe {
+    const START: &'static str = "`ultrapack init` writes a commented recipe to start from";
+
+    fn schema() -> &'static Json {
+        static SCHEMA: OnceLock<Json> = OnceLock::new();
+        SCHEMA.get_or_init(|| generate::<Self>("recipe", "Ultrapack recipe"))
+    }
+
+    fn check(&self, findings: &mut Findings<'_>) {
+        check::check(self, findings);
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of version 1 of the recipe.
+///
+/// `schemas/recipe.schema.json` is this value, for editors.
+pub fn schema() -> Json {
+    Recipe::schema().clone()
+}
+
 /// Reads and checks a recipe. `color` is whether findings are rendered with terminal colours.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Recipe`] with all errors if it is wrong.
+/// [`Error::Io`](crate::error::Error::Io) if the file cannot be read,
+/// [`Error::Recipe`](crate::error::Error::Recipe) with all errors if it is wrong.
 pub fn load(path: &Path, color: bool) -> Result<LoadedRecipe> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    // One byte more than allowed, so that a longer file is noticed without being read.
-    file.take(yaml::MAX_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, path, color),
-        // A file that is too long may have been cut inside a character; its length is the news.
-        Err(error) if error.as_bytes().len() > yaml::MAX_BYTES => {
-            parse(&String::from_utf8_lossy(error.as_bytes()), path, color)
-        }
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let message = format!(
-                "the recipe is not UTF-8 text: byte 0x{:02x} at offset {at}",
-                error.as_bytes()[at]
-            );
-            let text = String::from_utf8_lossy(error.as_bytes());
-            let finding = Diagnostic::new(Code::NotUtf8, Span { start: at, end: at }, message);
-            Err(refused(
-                &text,
-                path,
-                color,
-                &[finding.label("save the file as UTF-8")],
-            ))
-        }
-    }
+    load_as(path, color)
 }
 
 /// Checks the text of a recipe; `path` is where it stands, for messages and relative paths.
 ///
 /// # Errors
-/// [`Error::Recipe`] with all errors.
+/// [`Error::Recipe`](crate::error::Error::Recipe) with all errors.
 pub fn parse(text: &str, path: &Path, color: bool) -> Result<LoadedRecipe> {
-    let (recipe, warnings) = checked(text).map_err(|errors| refused(text, path, color, &errors))?;
-    let renderer = Renderer::new(text, path, color);
-    let warnings = warnings
-        .iter()
-        .map(|warning| renderer.render(warning, Severity::Warning))
-        .collect();
-    let base = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    Ok(LoadedRecipe {
-        recipe,
-        path: path.to_owned(),
-        base,
-        warnings,
-    })
-}
-
-/// The recipe and its warnings, or everything that is wrong with it.
-fn checked(text: &str) -> Result<(Recipe, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut errors = Vec::new();
-    let Some(root) = yaml::parse(text, &mut errors) else {
-        return Err(errors);
-    };
-    walk::check(&root, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let recipe: Recipe = serde_json::from_value(json(&root)).map_err(|error| {
-        let message = format!("the schema accepts this recipe, the types do not: {error}");
-        vec![Diagnostic::new(Code::Bug, root.head(), message).label("this is a bug in Ultrapack")]
-    })?;
-    let (errors, warnings) = check::check(&recipe, &root);
-    if errors.is_empty() {
-        Ok((recipe, warnings))
-    } else {
-        Err(errors)
-    }
-}
-
-fn refused(text: &str, path: &Path, color: bool, errors: &[Diagnostic]) -> Error {
-    let report = Renderer::new(text, path, color).report(errors);
-    Error::Recipe {
-        path: path.to_owned(),
-        n_errors: errors.len(),
-        report,
-    }
-}
-
-/// A tree that the schema accepted, as JSON.
-fn json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Null | Value::Reported => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Int(value) => match (u64::try_from(*value), i64::try_from(*value)) {
-            (Ok(value), _) => value.into(),
-            (_, Ok(value)) => value.into(),
-            // Only a key that takes any number gets here.
-            _ => (*value as f64).into(),
-        },
-        Value::Float(value) => (*value).into(),
-        Value::String(value) => value.clone().into(),
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(key, node)| (key.name.clone(), json(node)))
-            .collect(),
-    }
+    parse_as(text, path, color)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub(super) struct Span {
 
 /// The kind of a finding. The codes are stable; the table is in the module head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
+pub(crate) enum Code {
     NotUtf8,
     TooLarge,
     Syntax,

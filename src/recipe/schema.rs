@@ -1,49 +1,37 @@
-//! The JSON Schema of recipes, generated from the types.
+//! The JSON Schema of a kind of recipe, generated from its types.
 //!
-//! The types stay the only description of the keys: `walk` holds recipes against this schema, and
-//! `schemas/recipe.schema.json` is its checked-in form for editors.
+//! The types stay the only description of the keys: `walk` holds recipes against the schema, and the
+//! files in `schemas/` are its checked-in form for editors.
 
-use std::sync::OnceLock;
-
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json};
 
-use super::types::Recipe;
-
-/// The JSON Schema (draft 2020-12) of version 1 of the recipe.
-///
-/// `schemas/recipe.schema.json` is this value, for editors.
-pub fn schema() -> Json {
-    cached().clone()
-}
-
-pub(super) fn cached() -> &'static Json {
-    static SCHEMA: OnceLock<Json> = OnceLock::new();
-    SCHEMA.get_or_init(|| {
-        let generated = SchemaSettings::draft2020_12()
-            .into_generator()
-            .into_root_schema_for::<Recipe>();
-        let mut schema = Map::new();
-        for (key, value) in generated
-            .as_object()
-            .expect("the schema of a struct is an object")
-        {
-            schema.insert(key.clone(), value.clone());
-            if key == "$schema" {
-                schema.insert("$id".into(), "urn:ultrapack:schema:recipe:1".into());
-                schema.insert("version".into(), 1.into());
-            }
+/// The JSON Schema (draft 2020-12) of `T` as version 1 of the recipes called `name`.
+pub(crate) fn generate<T: JsonSchema>(name: &str, title: &str) -> Json {
+    let generated = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>();
+    let mut schema = Map::new();
+    for (key, value) in generated
+        .as_object()
+        .expect("the schema of a struct is an object")
+    {
+        schema.insert(key.clone(), value.clone());
+        if key == "$schema" {
+            schema.insert("$id".into(), format!("urn:ultrapack:schema:{name}:1").into());
+            schema.insert("version".into(), 1.into());
         }
-        schema.insert("title".into(), "Ultrapack recipe".into());
-        Json::Object(schema)
-    })
+    }
+    schema.insert("title".into(), title.into());
+    Json::Object(schema)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::schema;
+    use crate::recipe::schema;
 
     #[test]
     fn the_checked_in_recipe_schema_is_current() {

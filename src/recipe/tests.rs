@@ -3,6 +3,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::Error;
 
 const VALID: &str = "\
 version: 1

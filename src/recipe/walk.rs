@@ -8,16 +8,14 @@ use serde_json::{Map, Value as Json};
 
 use super::hint::{Kind, did_you_mean, found, instead};
 use super::report::{Code, Diagnostic, Span, quoted};
-use super::schema;
 use super::yaml::{Key, Node, Value};
 
 /// Adds an error for everything in the tree that the schema does not allow.
-pub(super) fn check(root: &Node, errors: &mut Vec<Diagnostic>) {
+pub(super) fn check(root_schema: &Json, root: &Node, errors: &mut Vec<Diagnostic>) {
     let top = Site {
         path: String::new(),
         span: root.head(),
     };
-    let root_schema = schema::cached();
     Walk {
         root: root_schema,
         errors,
@@ -375,7 +373,7 @@ mod tests {
             "enum",
         ];
         let mut found = Vec::new();
-        keywords(schema::cached(), &mut found);
+        keywords(&crate::recipe::schema(), &mut found);
         found.retain(|key| !known.contains(&key.as_str()));
         assert!(found.is_empty(), "the walk ignores {found:?}");
     }

@@ -66,8 +66,9 @@ impl Node {
     }
 }
 
-/// Reads one YAML document. `None` if nothing can be said beyond the errors added.
-pub(super) fn parse(text: &str, errors: &mut Vec<Diagnostic>) -> Option<Node> {
+/// Reads one YAML document. `None` if nothing can be said beyond the errors added; `start` says where
+/// to find a recipe to start from.
+pub(super) fn parse(text: &str, start: &str, errors: &mut Vec<Diagnostic>) -> Option<Node> {
     if text.len() > MAX_BYTES {
         let message = format!(
             "the recipe has {} bytes, more than the {MAX_BYTES} that are read",
@@ -108,8 +109,7 @@ pub(super) fn parse(text: &str, errors: &mut Vec<Diagnostic>) -> Option<Node> {
     let root = tree.root;
     if root.as_ref().is_none_or(|root| matches!(root.value, Value::Null)) {
         let message = "the recipe is empty";
-        let hint = "`ultrapack init` writes a commented recipe to start from";
-        errors.push(Diagnostic::new(Code::Empty, Span { start: 0, end: 0 }, message).label(hint));
+        errors.push(Diagnostic::new(Code::Empty, Span { start: 0, end: 0 }, message).label(start));
         return None;
     }
     root
@@ -447,7 +447,7 @@ mod tests {
     fn spans_are_bytes_of_the_text_as_written() {
         let text = "\u{feff}a: é\r\nb:\r\n  - 'x'\r\n";
         let mut errors = Vec::new();
-        let root = parse(text, &mut errors).expect("this is YAML");
+        let root = parse(text, "", &mut errors).expect("this is YAML");
         let (key, list) = root.get("b").expect("b is there");
         assert_eq!(&text[key.span.start..key.span.end], "b");
         let Value::Seq(items) = &list.value else {
@@ -465,7 +465,7 @@ mod tests {
             "{a: ".repeat(MAX_BYTES / 4),
         ] {
             let mut errors = Vec::new();
-            assert!(parse(&text, &mut errors).is_none());
+            assert!(parse(&text, "", &mut errors).is_none());
             assert_eq!(errors.len(), 1);
         }
     }
@@ -473,7 +473,7 @@ mod tests {
     #[test]
     fn more_nodes_than_any_recipe_has_are_refused() {
         let mut errors = Vec::new();
-        assert!(parse(&format!("[{}]", "1,".repeat(MAX_NODES + 1)), &mut errors).is_none());
+        assert!(parse(&format!("[{}]", "1,".repeat(MAX_NODES + 1)), "", &mut errors).is_none());
         assert_eq!(errors.len(), 1);
     }
 }

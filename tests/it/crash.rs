@@ -180,7 +180,7 @@ fn survives_kills(scratch: &Scratch, n_kills: usize) {
 }
 
 /// Whether system calls can be tampered with here.
-fn has_strace() -> bool {
+pub fn has_strace() -> bool {
     let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     let works = probe.is_ok_and(|output| output.status.success());
     if !works {
@@ -191,14 +191,21 @@ fn has_strace() -> bool {
 
 /// Runs `pack` into `NAME` with one thing going wrong.
 fn injected(scratch: &Scratch, name: &str, call: &str, what: &str, when: usize) -> Output {
-    let plain = pack(scratch, name, 1);
+    traced(&pack(scratch, name, 1), call, what, when)
+}
+
+/// Runs a command with the system call `call` tampered with the `when`th time.
+pub fn traced(plain: &Command, call: &str, what: &str, when: usize) -> Output {
     let mut command = Command::new("strace");
     command
         .args(["-f", "-qq", "-o", "/dev/null", "-e"])
         .arg(format!("trace={call}"));
     command.arg("-e").arg(format!("inject={call}:{what}:when={when}"));
     command.arg(plain.get_program()).args(plain.get_args());
-    command.current_dir(scratch.path("")).output().unwrap()
+    let directory = plain
+        .get_current_dir()
+        .expect("tests run the binary in their directory");
+    command.current_dir(directory).output().unwrap()
 }
 
 #[test]

@@ -14,3 +14,5 @@ mod rooms;
 mod schemas;
 mod scratch;
 mod tokens;
+mod train;
+mod train_crash;

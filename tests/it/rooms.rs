@@ -8,9 +8,9 @@ use regex::Regex;
 use crate::scratch::files_below;
 
 /// The rooms from the ground up.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "error", "numbers", "guard", "disk", "ipc", "sequence", "recipe", "source", "tokenize", "store", "pack",
-    "shard", "dataset", "build", "inspect", "eval", "cli",
+    "shard", "dataset", "build", "inspect", "model", "train", "eval", "cli",
 ];
 
 /// What a room may not use although its place in the order would allow it: packing is a function of

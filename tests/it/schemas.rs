@@ -4,14 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use ultrapack::inspect;
 use ultrapack::shard::manifest_schema;
+use ultrapack::{inspect, train};
 
 use crate::scratch::{Finished, Scratch};
 
 #[test]
 fn the_checked_in_schemas_of_results_are_current() {
-    for (name, schema) in [("manifest", manifest_schema()), ("inspect", inspect::schema())] {
+    let all = [
+        ("manifest", manifest_schema()),
+        ("inspect", inspect::schema()),
+        ("train", train::recipe::schema()),
+    ];
+    for (name, schema) in all {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.schema.json"));
         let expected = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if std::env::var_os("ULTRAPACK_UPDATE_SCHEMAS").is_some() {
@@ -57,7 +62,7 @@ fn every_kind_of_inspection_follows_its_schema() {
 #[test]
 fn the_command_line_prints_the_checked_in_schemas() {
     let scratch = Scratch::new();
-    for name in ["recipe", "manifest", "inspect"] {
+    for name in ["recipe", "train", "manifest", "inspect"] {
         let file = format!("schemas/{name}.schema.json");
         let expected = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap();
         let printed = scratch.ultrapack(&["schema", name]).expect_code(0);

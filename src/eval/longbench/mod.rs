@@ -112,6 +112,16 @@ impl Benchmark for LongBench {
         })
     }
 
+    fn identity(&self, case: &Case) -> serde_json::Value {
+        let mut files = self.settings.tasks.iter().zip(&self.records);
+        let file = files.find(|(task, _)| task.name() == case.task);
+        json!({
+            "suite": self.settings.suite,
+            "file": file.map(|(_, (records, _))| records.digest()),
+            "max_prompt_len": self.settings.max_prompt_len,
+        })
+    }
+
     fn skips(&self) -> &[Skip] {
         &self.skips
     }

@@ -29,6 +29,9 @@ use needles::{Needle, Needles};
 
 pub use settings::NiahSettings;
 
+/// Whose rules the prompts follow.
+const RULES: &str = "needlebench origin_en";
+
 /// The only task.
 const TASK: &str = "niah";
 
@@ -204,10 +207,23 @@ impl Benchmark for Niah<'_> {
     fn settings(&self) -> serde_json::Value {
         let settings = &self.settings;
         json!({
-            "rules": "needlebench origin_en",
+            "rules": RULES,
             "lengths": settings.lengths,
             "depths": settings.depths,
             "repeats": settings.repeats,
+            "seed": settings.seed,
+            "random": SCHEME,
+            "haystack": self.haystack.settings(),
+            "needles": self.needles.settings(),
+            "reserve": settings.reserve,
+            "max_new_tokens": settings.max_new_tokens,
+        })
+    }
+
+    fn identity(&self, _: &Case) -> serde_json::Value {
+        let settings = &self.settings;
+        json!({
+            "rules": RULES,
             "seed": settings.seed,
             "random": SCHEME,
             "haystack": self.haystack.settings(),

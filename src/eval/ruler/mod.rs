@@ -262,6 +262,22 @@ impl Benchmark for Ruler<'_> {
         })
     }
 
+    fn identity(&self, case: &Case) -> serde_json::Value {
+        let settings = &self.settings;
+        let of_task = |(task, questions): (&Task, &Questions)| {
+            (task.name() == case.task).then(|| questions.digest.clone())
+        };
+        json!({
+            "suite": settings.suite,
+            "seed": settings.seed,
+            "random": SCHEME,
+            "words": words::NAME,
+            "essays": self.haystack.settings(),
+            "questions": self.questions.iter().find_map(of_task),
+            "end_with_newlines": settings.end_with_newlines,
+        })
+    }
+
     fn skips(&self) -> &[Skip] {
         &self.skips
     }

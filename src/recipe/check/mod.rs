@@ -6,18 +6,14 @@
 mod pack;
 mod sources;
 
-use super::report::{Code, Diagnostic, Span, quoted};
+use super::findings::Findings;
+use super::findings::Step::{self, Item, Key};
+use super::report::{Code, quoted};
 use super::types::{Boundary, OnBadRecord, Placement, Recipe, TokenRef};
-use super::yaml::{Node, Value};
 
-/// Everything the rules find: errors, then warnings.
-pub(super) fn check(recipe: &Recipe, root: &Node) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-    let mut check = Check {
-        recipe,
-        root,
-        errors: Vec::new(),
-        warnings: Vec::new(),
-    };
+/// Adds everything that the rules find.
+pub(super) fn check(recipe: &Recipe, findings: &mut Findings<'_>) {
+    let mut check = Check { recipe, findings };
     check.paths();
     check.tokenizer();
     for index in 0..recipe.sources.len() {
@@ -32,56 +28,16 @@ pub(super) fn check(recipe: &Recipe, root: &Node) -> (Vec<Diagnostic>, Vec<Diagn
     check.eod();
     check.balance();
     check.without_effect();
-    (check.errors, check.warnings)
 }
 
-struct Check<'a> {
+struct Check<'a, 'b> {
     recipe: &'a Recipe,
-    root: &'a Node,
-    errors: Vec<Diagnostic>,
-    warnings: Vec<Diagnostic>,
+    findings: &'a mut Findings<'b>,
 }
 
-/// One step into the tree.
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Key(&'a str),
-    Item(usize),
-}
-use Step::{Item, Key};
-
-impl Check<'_> {
+impl Check<'_, '_> {
     fn error(&mut self, code: Code, path: &[Step<'_>], message: impl Into<String>, label: impl Into<String>) {
-        let span = self.span(path);
-        self.errors
-            .push(Diagnostic::new(code, span, message).label(label));
-    }
-
-    /// Where the value at a path stands; if it is left to its default, the nearest thing around it.
-    fn span(&self, path: &[Step<'_>]) -> Span {
-        let (mut node, mut span) = (self.root, self.root.head());
-        for step in path {
-            let next = match (step, &node.value) {
-                (Key(name), _) => node.get(name).map(|(key, node)| (node, key.span)),
-                (Item(index), Value::Seq(items)) => items.get(*index).map(|item| (item, item.head())),
-                (Item(_), _) => None,
-            };
-            let Some((next, at)) = next else { return span };
-            // A collection is shown by its key, everything else by its value.
-            span = match &next.value {
-                Value::Seq(_) | Value::Map(_) => at,
-                _ => next.span,
-            };
-            node = next;
-        }
-        span
-    }
-
-    /// Whether the recipe's text holds the key.
-    fn given(&self, section: &str, key: &str) -> bool {
-        self.root
-            .get(section)
-            .is_some_and(|(_, node)| node.get(key).is_some())
+        self.findings.error(code, path, message, label);
     }
 
     fn paths(&mut self) {
@@ -112,22 +68,7 @@ impl Check<'_> {
             }
         }
         for (place, path) in paths {
-            if path.is_empty() || path.contains('\0') {
-                self.error(
-                    Code::NotLocal,
-                    &place,
-                    "the path is empty or holds a NUL character",
-                    "",
-                );
-            } else if is_url(path) {
-                let message = format!("{} is not a local path", quoted(path));
-                self.error(
-                    Code::NotLocal,
-                    &place,
-                    message,
-                    "download it first: only local files are read and written",
-                );
-            }
+            self.findings.local_path(&place, path);
         }
     }
 
@@ -191,21 +132,7 @@ impl Check<'_> {
             ),
             ("limits", "max_bad_records", skips, "`on_bad_record: skip`"),
         ] {
-            if !used && self.given(section, key) {
-                let message = format!("`{section}.{key}` has no effect without {when}");
-                let span = self.span(&[Key(section), Key(key)]);
-                self.warnings.push(Diagnostic::new(Code::NoEffect, span, message));
-            }
+            self.findings.without_effect(section, key, used, when);
         }
     }
-}
-
-/// Whether a path names a place on the network: `SCHEME://…`.
-fn is_url(path: &str) -> bool {
-    path.split_once("://").is_some_and(|(scheme, _)| {
-        !scheme.is_empty()
-            && scheme
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-    })
 }

@@ -1,11 +1,11 @@
 //! Rules about packing: lengths that must fit together, and choices that exclude each other.
 
-use super::Step::{Item, Key};
-use super::{Check, Step};
+use super::Check;
+use crate::recipe::findings::Step::{self, Item, Key};
 use crate::recipe::report::Code;
 use crate::recipe::types::{Boundary, LongDocuments, Placement, Tail};
 
-impl Check<'_> {
+impl Check<'_, '_> {
     /// Calls `rule` with each sequence length and its place.
     fn each_seq_len(&mut self, mut rule: impl FnMut(&mut Self, usize, u32, &[Step<'_>])) {
         let recipe = self.recipe;
@@ -63,7 +63,7 @@ impl Check<'_> {
         }
         if pack.overlap == 0 {
             let message = "`long_documents: overlap` needs `overlap`, the number of tokens to repeat";
-            let place = if self.given("pack", "overlap") {
+            let place = if self.findings.given("pack", "overlap") {
                 "overlap"
             } else {
                 "long_documents"

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::Step::{Item, Key};
-use super::{Check, Step};
+use super::Check;
 use crate::recipe::condition;
+use crate::recipe::findings::Step::{self, Item, Key};
 use crate::recipe::report::{Code, quoted};
 use crate::recipe::types::{Format, MetadataType, Source};
 use crate::recipe::yaml::Value;
 
-impl Check<'_> {
+impl Check<'_, '_> {
     pub(super) fn source(&mut self, index: usize) {
         let recipe = self.recipe;
         let source = &recipe.sources[index];
         let at = |key| [Key("sources"), Item(index), Key(key)];
-        let given = |key| match self.root.get("sources").map(|(_, list)| &list.value) {
+        let given = |key| match self.findings.root.get("sources").map(|(_, list)| &list.value) {
             Some(Value::Seq(items)) => items.get(index).is_some_and(|item| item.get(key).is_some()),
             _ => false,
         };
