@@ -19,6 +19,7 @@ pub mod dataset;
 pub mod disk;
 pub mod error;
 pub mod gpu_check;
+pub mod eval;
 pub mod guard;
 pub mod inspect;
 pub mod ipc;

@@ -2,17 +2,22 @@
 
 mod completions;
 mod gpu_check;
+mod eval;
+mod generate;
 mod init;
 mod inspect;
 mod model;
 mod output;
+mod overlap;
 mod pack;
 mod plan;
 mod progress;
 mod repair;
 mod rope;
 mod schema;
+mod score;
 mod signals;
+mod subject;
 mod train;
 mod verify;
 
@@ -63,10 +68,18 @@ enum Command {
     Inspect(inspect::InspectArguments),
     /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
     Train(train::TrainArguments),
+    /// Evaluate checkpoints by length: needle in a haystack, RULER, LongBench, perplexity.
+    Eval(eval::EvalArguments),
+    /// Answer a prompt, and show how the answer comes out of the noise.
+    Generate(generate::GenerateArguments),
     /// Check a dataset for damage.
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
+    /// Find in a dataset what benchmarks ask.
+    Overlap(overlap::OverlapArguments),
+    /// Score the kept predictions of a benchmark again.
+    Score(score::ScoreArguments),
     /// Make a randomly initialised model, or say what a checkpoint holds.
     Model(model::ModelArguments),
     /// Compare the ways to stretch RoPE to a longer context.
@@ -121,8 +134,12 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments, &printer),
         Command::Inspect(arguments) => inspect::run(&arguments, &printer),
         Command::Train(arguments) => train::run(&arguments, &printer),
+        Command::Eval(arguments) => eval::run(&arguments, &printer),
+        Command::Generate(arguments) => generate::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
+        Command::Overlap(arguments) => overlap::run(&arguments, &printer),
+        Command::Score(arguments) => score::run(&arguments, &printer),
         Command::Model(arguments) => model::run(&arguments, &printer),
         Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),

@@ -28,13 +28,15 @@ mod testing;
 mod visible;
 mod whence;
 
+pub use charts::{Chart, Frame, px};
 pub use choose::representatives;
 pub use figures::*;
+pub use look::color;
 pub use mask::{Cell, Raster};
 pub use opened::Opened;
 pub use overview::{RowSummary, Surveyed, survey};
-pub use page::{Embedded, html};
-pub use picture::{overview_svg, png, sequence_svg};
+pub use page::{Embedded, html, still};
+pub use picture::{overview_svg, png, sequence_svg, sheet};
 pub use seam::{TokenTexts, seam};
 pub use sequence::sequence;
 pub use terminal::Look;

@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
-use super::charts::{self, Theme, mask_chart, panels, px};
+use super::charts::{self, Chart, Theme, mask_chart, panels, px};
 use super::figures::{Kind, Overview, SegmentFigures, SequenceFigures};
 use super::look;
 use super::visible::{shorten, visible};
@@ -21,18 +21,6 @@ const HEADING: f64 = 58.0;
 /// The charts of a dataset, two in a row.
 pub fn overview_svg(overview: &Overview) -> String {
     let identity = &overview.identity;
-    let panels = panels(overview);
-    let (mut placed, mut y) = (Vec::new(), HEADING + MARGIN);
-    for row in panels.chunks(2) {
-        for (column, (title, chart)) in row.iter().enumerate() {
-            let x = MARGIN + (chart.width + MARGIN) * column as f64;
-            placed.push(html! {
-                g class="chart" { text class="ink" x=(px(x + 4.0)) y=(px(y + 14.0)) style="font-size:14px;font-weight:bold" { (title) } }
-                (chart.placed(x, y + 20.0))
-            });
-        }
-        y += 20.0 + MARGIN + row.iter().map(|(_, chart)| chart.height).fold(0.0, f64::max);
-    }
     let kind = match identity.kind {
         Kind::Dataset => "Dataset",
         Kind::Shard => "Shard",
@@ -52,11 +40,28 @@ pub fn overview_svg(overview: &Overview) -> String {
         look::boundary(identity.boundary),
         dataset.unwrap_or_default()
     );
-    let width = 3.0 * MARGIN + 2.0 * 480.0;
+    sheet(&name, &facts, &panels(overview))
+}
+
+/// Charts with their titles as one picture, two in a row.
+pub fn sheet(title: &str, facts: &str, panels: &[(&str, Chart)]) -> String {
+    let (mut placed, mut width, mut y) = (Vec::new(), 0.0, HEADING + MARGIN);
+    for row in panels.chunks(2) {
+        let mut x = MARGIN;
+        for (title, chart) in row {
+            placed.push(html! {
+                g class="chart" { text class="ink" x=(px(x + 4.0)) y=(px(y + 14.0)) style="font-size:14px;font-weight:bold" { (title) } }
+                (chart.placed(x, y + 20.0))
+            });
+            x += chart.width + MARGIN;
+        }
+        width = f64::max(width, x);
+        y += 20.0 + MARGIN + row.iter().map(|(_, chart)| chart.height).fold(0.0, f64::max);
+    }
     document(
         width,
         y,
-        &html! { (heading(&name, &facts)) @for panel in &placed { (panel) } },
+        &html! { (heading(title, facts)) @for panel in &placed { (panel) } },
     )
 }
 

@@ -16,6 +16,7 @@
 pub mod attention;
 mod block;
 mod checkpoint;
+mod cached;
 mod config;
 mod context;
 #[cfg(feature = "cuda")]
@@ -34,6 +35,7 @@ mod transformer;
 mod weights;
 
 pub use checkpoint::LoadOptions;
+pub use cached::KvCache;
 pub use config::{Config, Family, SIZES, StoredScaling};
 pub use context::Context;
 pub use floats::update_floats;

@@ -39,6 +39,7 @@ pub use self::pass::{Loss, forward, forward_backward};
 pub use self::prepared::Prepared;
 pub use self::run::{Options, Outcome, train};
 pub use self::schedule::learning_rate;
+pub use self::source::Source;
 
 #[cfg(test)]
 mod tests;

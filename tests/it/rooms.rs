@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::scratch::files_below;
 
 /// The rooms from the ground up.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "error",
     "numbers",
     "guard",
@@ -27,6 +27,7 @@ const ORDER: [&str; 20] = [
     "kernel",
     "model",
     "train",
+    "eval",
     "gpu_check",
     "cli",
 ];

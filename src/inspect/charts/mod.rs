@@ -15,10 +15,9 @@ mod style;
 
 use maud::Markup;
 
-use self::frame::Chart;
 use super::figures::{Overview, SequenceFigures};
 
-pub use self::frame::px;
+pub use self::frame::{Chart, Frame, px};
 pub use self::style::{Theme, css};
 
 /// Lengths of documents before packing and of segments after it: tokens by powers of two.

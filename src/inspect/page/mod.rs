@@ -69,31 +69,47 @@ pub fn html(overview: &Overview, sequences: &[Embedded], text: &(dyn Fn(u32) -> 
 fn document(overview: &Overview, sequences: &[Embedded], payloads: &[payload::Payload]) -> Markup {
     let style = style();
     let title = format!("{} · ultrapack inspect", overview.identity.path);
+    let body = html! {
+        (sections::header(overview))
+        main {
+            (sections::glance(overview))
+            (sections::findings(&overview.findings))
+            (map::section(overview, sequences, payloads))
+            (sections::charts(overview))
+            (sections::identity(&overview.identity))
+        }
+        (sections::footer())
+        @for payload in payloads { (payload.markup()) }
+        script type="module" { (PreEscaped(SCRIPT)) }
+    };
+    framed(
+        &title,
+        &policy(&style, &format!("script-src {};", hash(SCRIPT))),
+        &style,
+        &body,
+    )
+}
+
+/// A page of the same look without a script.
+pub fn still(title: &str, body: &Markup) -> String {
+    let style = style();
+    framed(title, &policy(&style, ""), &style, body).into_string()
+}
+
+fn framed(title: &str, policy: &str, style: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy(&style));
+                meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
                 title { (title) }
-                style { (PreEscaped(&style)) }
+                style { (PreEscaped(style)) }
             }
-            body {
-                (sections::header(overview))
-                main {
-                    (sections::glance(overview))
-                    (sections::findings(&overview.findings))
-                    (map::section(overview, sequences, payloads))
-                    (sections::charts(overview))
-                    (sections::identity(&overview.identity))
-                }
-                (sections::footer())
-                @for payload in payloads { (payload.markup()) }
-                script type="module" { (PreEscaped(SCRIPT)) }
-            }
+            body { (body) }
         }
     }
 }
@@ -108,14 +124,16 @@ fn style() -> String {
     )
 }
 
-/// Nothing may be loaded, sent, framed or run but the style and the script with these hashes.
-fn policy(style: &str) -> String {
-    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
+/// Nothing may be loaded, sent, framed or run but the style with its hash, and what `scripts` allows.
+fn policy(style: &str, scripts: &str) -> String {
     format!(
-        "default-src 'none'; script-src {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
-        hash(SCRIPT),
+        "default-src 'none'; {scripts} style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
         hash(style)
     )
+}
+
+fn hash(text: &str) -> String {
+    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
 }
 
 #[cfg(test)]
