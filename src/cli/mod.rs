@@ -7,12 +7,14 @@ mod init;
 mod inspect;
 mod model;
 mod output;
+mod overlap;
 mod pack;
 mod plan;
 mod progress;
 mod repair;
 mod rope;
 mod schema;
+mod score;
 mod signals;
 mod subject;
 mod train;
@@ -77,6 +79,10 @@ enum Command {
     Model(model::ModelArguments),
     /// Compare the ways to stretch RoPE to a longer context.
     Rope(rope::RopeArguments),
+    /// Find in a dataset what benchmarks ask.
+    Overlap(overlap::OverlapArguments),
+    /// Score the kept predictions of a benchmark again.
+    Score(score::ScoreArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
     /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
@@ -130,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Repair(arguments) => repair::run(&arguments, &printer),
         Command::Model(arguments) => model::run(&arguments, &printer),
         Command::Rope(arguments) => rope::run(&arguments, &printer),
+        Command::Overlap(arguments) => overlap::run(&arguments, &printer),
+        Command::Score(arguments) => score::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),

@@ -161,7 +161,7 @@ mod tests {
             let text = format!("[{}]", elements.join(","));
             let cut = (text.len() as f64 * cut) as usize;
             let part = &text[..cut];
-            let n_whole = (0..=elements.len()).rev().find(|&n| 1 + elements[..n].join(",").len() <= cut || n == 0).unwrap();
+            let n_whole = (0..=elements.len()).rev().find(|&n| elements[..n].join(",").len() < cut || n == 0).unwrap();
             let whole = found(part, "k").map_or(0, |(whole, _)| whole.len());
             prop_assert_eq!(whole, n_whole);
         }

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::draw::Draw;
-use super::item::{EvalText, Skip};
+use super::item::EvalText;
 use super::lines::{self, Lines};
+use super::skips::Skips;
 use super::synthetic;
 use crate::error::{Error, Place, Result};
 
@@ -43,7 +44,7 @@ impl Haystack {
     ///
     /// # Errors
     /// The file cannot be read, is too large, or holds no text.
-    pub(super) fn read(path: &Path, skips: &mut Vec<Skip>) -> Result<Self> {
+    pub(super) fn read(path: &Path, skips: &mut Skips) -> Result<Self> {
         let extension = path.extension().and_then(|e| e.to_str());
         let (documents, digest) = match extension {
             Some("jsonl" | "ndjson") => json_lines(path, skips)?,
@@ -145,7 +146,7 @@ impl Haystack {
     }
 }
 
-fn json_lines(path: &Path, skips: &mut Vec<Skip>) -> Result<(Vec<String>, String)> {
+fn json_lines(path: &Path, skips: &mut Skips) -> Result<(Vec<String>, String)> {
     let mut lines = Lines::open(path)?;
     let (mut documents, mut n_bytes) = (Vec::new(), 0);
     while let Some(line) = lines.next()? {
@@ -153,6 +154,7 @@ fn json_lines(path: &Path, skips: &mut Vec<Skip>) -> Result<(Vec<String>, String
             continue;
         }
         match line.parse::<Record>() {
+            Ok(record) if record.text.trim().is_empty() => {}
             Ok(record) => {
                 n_bytes += record.text.len();
                 documents.push(record.text);
@@ -173,11 +175,11 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn read(name: &str, content: &[u8]) -> (Result<Haystack>, Vec<Skip>) {
+    fn read(name: &str, content: &[u8]) -> (Result<Haystack>, Skips) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
         fs::write(&path, content).unwrap();
-        let mut skips = Vec::new();
+        let mut skips = Skips::default();
         (Haystack::read(&path, &mut skips), skips)
     }
 

@@ -15,8 +15,8 @@ use crate::error::{Error, Place, Result};
 const MAX_LINE: usize = 64 << 20;
 
 /// A file that is read line by line and hashed on the way.
-pub(super) struct Lines {
-    reader: BufReader<File>,
+pub(super) struct Lines<R> {
+    reader: R,
     place: Place,
     hasher: blake3::Hasher,
     next: (u64, u64),
@@ -48,15 +48,22 @@ pub(super) fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-impl Lines {
+impl Lines<BufReader<File>> {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        Ok(Self {
-            reader: BufReader::with_capacity(1 << 18, open(path)?),
-            place: Place::file(path),
+        Ok(Self::over(BufReader::with_capacity(1 << 18, open(path)?), path))
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The lines of a reader; messages call it `name`.
+    pub(super) fn over(reader: R, name: &Path) -> Self {
+        Self {
+            reader,
+            place: Place::file(name),
             hasher: blake3::Hasher::new(),
             next: (1, 0),
             line: Vec::new(),
-        })
+        }
     }
 
     /// The next line; `None` at the end.

@@ -1,5 +1,6 @@
 //! The tests of the whole: the built binary and the library together, on real files.
 
+mod benchmarks;
 mod browser;
 mod cli;
 mod crash;

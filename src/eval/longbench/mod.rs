@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::item::{Benchmark, Case, EvalText, Item, Outcome, Skip};
+use super::skips::Skips;
 use super::suite::Suite;
 use super::table::{Cell, Row, Table};
 use crate::error::{Error, Place, Result};
@@ -56,12 +57,12 @@ impl LongBench {
                 "LongBench needs at least one task, and limits of at least 1",
             ));
         }
-        let (mut records, mut n_cases, mut skips) = (Vec::new(), 0, Vec::new());
+        let (mut records, mut n_cases, mut skips) = (Vec::new(), 0, Skips::default());
         for (i, &task) in settings.tasks.iter().enumerate() {
             if settings.tasks[..i].contains(&task) {
                 return Err(Error::usage(format!("task {task} is there twice")));
             }
-            let path = settings.data.join(format!("{task}.jsonl"));
+            let path = settings.data.join(task.file_name());
             if !path.exists() {
                 let message =
                     "no such file\nhint: name the directory of LongBench's files, or leave the task out";
@@ -77,7 +78,7 @@ impl LongBench {
             settings,
             records,
             n_cases,
-            skips,
+            skips: skips.into_vec(),
         })
     }
 

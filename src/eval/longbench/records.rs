@@ -11,6 +11,7 @@ use crate::error::{Error, Place, Result};
 use crate::eval::gold::Gold;
 use crate::eval::item::Skip;
 use crate::eval::lines::{self, Lines};
+use crate::eval::skips::Skips;
 
 /// A question of LongBench.
 #[derive(Debug, Deserialize)]
@@ -68,7 +69,7 @@ impl Records {
     ///
     /// # Errors
     /// The file cannot be read or has no such record.
-    pub(super) fn open(path: &Path, task: Task, limit: Option<usize>, skips: &mut Vec<Skip>) -> Result<Self> {
+    pub(super) fn open(path: &Path, task: Task, limit: Option<usize>, skips: &mut Skips) -> Result<Self> {
         let mut lines = Lines::open(path)?;
         let mut spans = Vec::new();
         while let Some(line) = lines.next()? {

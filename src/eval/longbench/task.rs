@@ -95,9 +95,14 @@ impl Task {
         FACTS.iter().map(Self)
     }
 
-    /// Its name, which is also that of its file.
+    /// Its name.
     pub fn name(self) -> &'static str {
         self.0.name
+    }
+
+    /// The name of its published file.
+    pub fn file_name(self) -> String {
+        format!("{}.jsonl", self.name())
     }
 
     pub(super) fn group(self) -> Group {

@@ -8,9 +8,10 @@
 //! prompts equal the published ones in rule, not letter by letter.
 
 mod context;
+mod grid;
 mod needles;
+mod settings;
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::json;
@@ -20,56 +21,19 @@ use super::gold::{Gold, Metric};
 use super::haystack::Haystack;
 use super::item::{Benchmark, Case, EvalText, Item, Outcome, Skip};
 use super::meter::Meter;
-use super::table::{Cell, Row, Table};
+use super::skips::Skips;
+use super::table::Table;
 use crate::error::{Error, Place, Result};
+use grid::grid;
 use needles::{Needle, Needles};
+
+pub use settings::NiahSettings;
 
 /// Whose rules the prompts follow.
 const RULES: &str = "needlebench origin_en";
 
 /// The only task.
 const TASK: &str = "niah";
-
-/// The needles of all repeats are looked at before a run begins.
-const MAX_REPEATS: u32 = 10_000;
-
-/// What to hide, where, and how often.
-#[derive(Debug, Clone)]
-pub struct NiahSettings {
-    /// Lengths of prompt and answer, in tokens of the meter.
-    pub lengths: Vec<u32>,
-    /// Depths of the needle, in percent of the haystack.
-    pub depths: Vec<f64>,
-    /// Prompts for each length and depth.
-    pub repeats: u32,
-    /// Seed of documents and needles.
-    pub seed: u64,
-    /// The haystack: JSON lines with a field `text`, or plain text. `None`: made-up prose.
-    pub haystack: Option<PathBuf>,
-    /// Needles in the form of NeedleBench's `needles.jsonl`. `None`: made-up needles.
-    pub needles: Option<PathBuf>,
-    /// Tokens of a length that are kept free for everything but haystack and needle. NeedleBench keeps 600;
-    /// `None`: what instruction, question and answer take.
-    pub reserve: Option<u32>,
-    /// Tokens for the answer.
-    pub max_new_tokens: u32,
-}
-
-impl Default for NiahSettings {
-    /// NeedleBench's grid up to 32K, over made-up text.
-    fn default() -> Self {
-        Self {
-            lengths: (1..=16).map(|i| 2048 * i).collect(),
-            depths: (0..=10).map(|i| 10.0 * f64::from(i)).collect(),
-            repeats: 10,
-            seed: 42,
-            haystack: None,
-            needles: None,
-            reserve: None,
-            max_new_tokens: 32,
-        }
-    }
-}
 
 /// Needle in a haystack.
 pub struct Niah<'a> {
@@ -88,15 +52,8 @@ impl<'a> Niah<'a> {
     /// # Errors
     /// A setting is out of range, a file cannot be used, or the haystack is too short for a length.
     pub fn new(settings: NiahSettings, meter: &'a dyn Meter) -> Result<Self> {
-        super::check_lengths(&settings.lengths)?;
-        let in_range = |depth: &f64| (0.0..=100.0).contains(depth);
-        if settings.depths.is_empty() || !settings.depths.iter().all(in_range) {
-            return Err(Error::usage("depths must be numbers from 0 to 100, at least one"));
-        }
-        if !(1..=MAX_REPEATS).contains(&settings.repeats) {
-            return Err(Error::usage(format!("repeats must be from 1 to {MAX_REPEATS}")));
-        }
-        let mut skips = Vec::new();
+        settings.check()?;
+        let mut skips = Skips::default();
         let haystack = match &settings.haystack {
             Some(path) => Haystack::read(path, &mut skips)?,
             None => Haystack::Synthetic { seed: settings.seed },
@@ -113,7 +70,7 @@ impl<'a> Niah<'a> {
             settings,
             haystack,
             needles,
-            skips,
+            skips: skips.into_vec(),
             tokens,
         };
         niah.check_room()?;
@@ -240,52 +197,6 @@ impl<'a> Niah<'a> {
         let message = format!("the needle about {keyword:?} {wrong}\nhint: use other needles");
         Err(Error::input(Place::file(path), message))
     }
-
-    fn table(
-        &self,
-        name: &'static str,
-        title: &str,
-        outcomes: &[Outcome],
-        value: fn(&Outcome) -> f64,
-    ) -> Table {
-        let cell = |depth: f64, length: u32| {
-            let here =
-                |outcome: &&Outcome| outcome.case.depth == Some(depth) && outcome.case.length == Some(length);
-            Cell::of(outcomes.iter().filter(here).map(value))
-        };
-        let mean = |cells: &[Option<Cell>]| {
-            let parts: Vec<(Option<Cell>, f64)> = cells.iter().map(|&cell| (cell, 1.0)).collect();
-            Cell::average(&parts)
-        };
-        let (lengths, depths) = (&self.settings.lengths, &self.settings.depths);
-        let mut rows: Vec<Row> = depths
-            .iter()
-            .map(|&depth| Row {
-                name: format!("{depth}"),
-                summary: false,
-                cells: lengths.iter().map(|&length| cell(depth, length)).collect(),
-            })
-            .collect();
-        for row in &mut rows {
-            row.cells.push(mean(&row.cells));
-        }
-        let column = |i: usize| -> Vec<Option<Cell>> { rows.iter().map(|row| row.cells[i]).collect() };
-        let cells = (0..=lengths.len()).map(|i| mean(&column(i))).collect();
-        rows.push(Row {
-            name: "all".into(),
-            summary: true,
-            cells,
-        });
-        let lengths = lengths.iter().map(u32::to_string);
-        Table {
-            name,
-            title: title.into(),
-            rows_are: "depth",
-            columns_are: "length",
-            columns: lengths.chain(["all".into()]).collect(),
-            rows,
-        }
-    }
 }
 
 impl Benchmark for Niah<'_> {
@@ -361,11 +272,13 @@ impl Benchmark for Niah<'_> {
 
     fn tables(&self, outcomes: &[Outcome]) -> Vec<Table> {
         let exact = |outcome: &Outcome| 100.0 * f64::from(u8::from(outcome.score.exact == Some(true)));
+        let axes = (&*self.settings.depths, &*self.settings.lengths);
+        let title = "answers with the keyword, in percent";
         vec![
-            self.table("score", "NeedleBench score", outcomes, |outcome| {
+            grid("score", "NeedleBench score", axes, outcomes, |outcome| {
                 outcome.score.value
             }),
-            self.table("exact", "answers with the keyword, in percent", outcomes, exact),
+            grid("exact", title, axes, outcomes, exact),
         ]
     }
 

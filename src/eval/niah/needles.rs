@@ -9,6 +9,7 @@ use crate::error::{Error, Place, Result};
 use crate::eval::draw::Draw;
 use crate::eval::item::Skip;
 use crate::eval::lines::Lines;
+use crate::eval::skips::Skips;
 
 /// Name of the made-up needles, for results.
 const SYNTHETIC: &str = "numbers-of-towns-1";
@@ -86,7 +87,7 @@ impl Needles {
     ///
     /// # Errors
     /// The file cannot be read or has no English needle.
-    pub(super) fn read(path: &Path, skips: &mut Vec<Skip>) -> Result<Self> {
+    pub(super) fn read(path: &Path, skips: &mut Skips) -> Result<Self> {
         let mut lines = Lines::open(path)?;
         let mut needles = Vec::new();
         while let Some(line) = lines.next()? {
@@ -216,7 +217,7 @@ mod tests {
             "{\"needle\": 3}".into(),
         ];
         std::fs::write(&path, lines.join("\n")).unwrap();
-        let mut skips = Vec::new();
+        let mut skips = Skips::default();
         let needles = Needles::read(&path, &mut skips).unwrap();
         assert_eq!(needles.of_file().len(), 1);
         let lines: Vec<Option<u64>> = skips.iter().map(|skip| skip.place.line).collect();

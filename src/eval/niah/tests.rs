@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::PathBuf;
 
 use super::*;
 use crate::eval::testing::{Bytes, Words};
@@ -136,6 +137,13 @@ fn what_cannot_be_measured_is_refused_with_a_reason() {
             ..small()
         },
         "0 to 100",
+    );
+    refused(
+        NiahSettings {
+            depths: vec![10.0, 10.0],
+            ..small()
+        },
+        "depth 10 is there twice",
     );
     refused(
         NiahSettings {

@@ -9,18 +9,19 @@
 //! so. The two tasks of question answering need the published files.
 
 mod answering;
+mod block;
 mod common;
 mod essay;
 mod frequent;
 mod groups;
 mod needles;
 mod questions;
+mod settings;
 mod size;
 mod task;
 mod tracking;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::json;
@@ -30,11 +31,13 @@ use super::gold::{Gold, Metric};
 use super::haystack::Haystack;
 use super::item::{Benchmark, Case, EvalText, Item, Outcome, Skip};
 use super::meter::Meter;
+use super::skips::Skips;
 use super::suite::Suite;
 use super::table::Table;
 use super::words;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use answering::Answering;
+use block::Block;
 use common::CommonWords;
 use essay::Essay;
 use frequent::FrequentWords;
@@ -42,6 +45,7 @@ use needles::Retrieval;
 use questions::Questions;
 use tracking::Tracking;
 
+pub use settings::RulerSettings;
 pub use task::Task;
 
 /// The sentence that fills haystacks of noise.
@@ -50,30 +54,6 @@ const NOISE: &str =
 
 /// The worked example of the official `vt` fills so many tokens.
 const EXAMPLE_LEN: usize = 500;
-
-/// Which prompts to generate.
-#[derive(Debug, Clone)]
-pub struct RulerSettings {
-    /// Whose rules.
-    pub suite: Suite,
-    /// Lengths of prompt and answer, in tokens of the meter.
-    pub lengths: Vec<u32>,
-    /// Which tasks, in the order of the prompts.
-    pub tasks: Vec<Task>,
-    /// Prompts for each task and length; of question answering no more than there are questions.
-    pub samples: u32,
-    /// Seed of all choices.
-    pub seed: u64,
-    /// Running text: JSON lines with a field `text`, or plain text. `None`: made-up prose.
-    pub essays: Option<PathBuf>,
-    /// SQuAD 2.0's `dev-v2.0.json`.
-    pub squad: Option<PathBuf>,
-    /// HotpotQA's dev set with distractors.
-    pub hotpotqa: Option<PathBuf>,
-    /// Whether a prompt ends with two line ends, as those of the port do without a chat template. LongLLaDA
-    /// advises against them; UltraLLaDA's evaluation has them.
-    pub end_with_newlines: bool,
-}
 
 /// A generator of prompts for one task and length.
 trait Generate: Sync {
@@ -99,20 +79,10 @@ pub struct Ruler<'a> {
     essay: Essay,
     questions: BTreeMap<Task, Questions>,
     skips: Vec<Skip>,
-    /// Task, length and the number of its first prompt.
     blocks: Vec<Block>,
     n_cases: usize,
     /// Units of noise in the worked example of the official `vt`.
     n_example_units: OnceLock<usize>,
-}
-
-/// The prompts of one task and length.
-struct Block {
-    task: Task,
-    length: u32,
-    first: usize,
-    /// Units of text, once they are searched for.
-    n_units: OnceLock<usize>,
 }
 
 impl<'a> Ruler<'a> {
@@ -121,11 +91,8 @@ impl<'a> Ruler<'a> {
     /// # Errors
     /// A setting is out of range, or a file is missing or cannot be used.
     pub fn new(settings: RulerSettings, meter: &'a dyn Meter) -> Result<Self> {
-        super::check_lengths(&settings.lengths)?;
-        if settings.samples == 0 || settings.tasks.is_empty() {
-            return Err(Error::usage("RULER needs at least one task and one sample"));
-        }
-        let mut skips = Vec::new();
+        settings.check()?;
+        let mut skips = Skips::default();
         let haystack = match &settings.essays {
             Some(path) => Haystack::read(path, &mut skips)?,
             None => Haystack::Synthetic { seed: settings.seed },
@@ -133,29 +100,9 @@ impl<'a> Ruler<'a> {
         let mut questions = BTreeMap::new();
         let mut blocks: Vec<Block> = Vec::new();
         let mut n_cases = 0;
-        for (i, &task) in settings.tasks.iter().enumerate() {
-            if settings.tasks[..i].contains(&task) {
-                return Err(Error::usage(format!("task {task} is there twice")));
-            }
+        for &task in &settings.tasks {
             let mut n_samples = settings.samples as usize;
-            let needed = |path: &Option<PathBuf>, what: &str| {
-                path.clone().ok_or_else(|| {
-                    Error::usage(format!(
-                        "task {task} needs {what}\nhint: name the file, or leave the task out"
-                    ))
-                })
-            };
-            let asked = match task {
-                Task::Squad => Some(Questions::squad(
-                    &needed(&settings.squad, "SQuAD's dev-v2.0.json")?,
-                    &mut skips,
-                )?),
-                Task::HotpotQa => Some(Questions::hotpotqa(
-                    &needed(&settings.hotpotqa, "HotpotQA's dev set with distractors")?,
-                    &mut skips,
-                )?),
-                _ => None,
-            };
+            let asked = Questions::of(task, &settings, &mut skips)?;
             if let Some(asked) = asked {
                 n_samples = n_samples.min(asked.questions.len());
                 questions.insert(task, asked);
@@ -179,7 +126,7 @@ impl<'a> Ruler<'a> {
             haystack,
             essay,
             questions,
-            skips,
+            skips: skips.into_vec(),
             blocks,
             n_cases,
             settings,
@@ -207,7 +154,7 @@ impl<'a> Ruler<'a> {
             Task::CommonWords => Box::new(CommonWords::new(suite, block.length)),
             Task::FrequentWords => {
                 let frequent =
-                    FrequentWords::new(budget(block, suite)).ok_or_else(|| too_short(block, None))?;
+                    FrequentWords::new(block.budget(suite)).ok_or_else(|| block.too_short(None))?;
                 let (start, step) = (frequent.start, frequent.step);
                 return Ok((Box::new(frequent), start, step));
             }
@@ -244,8 +191,8 @@ impl<'a> Ruler<'a> {
         }
         let suite = self.settings.suite;
         let (generator, start, step) = self.generator(block, 0)?;
-        let purpose = format!("{}/size", purpose(block));
-        let budget = budget(block, suite) as usize;
+        let purpose = format!("{}/size", block.purpose());
+        let budget = block.budget(suite) as usize;
         let fits = |n: usize| {
             let sample = generator.generate(n, &mut Draw::new(self.settings.seed, &purpose, 0));
             let mut text = self.ended(sample.prompt);
@@ -279,24 +226,6 @@ impl<'a> Ruler<'a> {
         let settings = &self.settings;
         groups::table(name, title, (&settings.lengths, &settings.tasks), outcomes, value)
     }
-}
-
-/// Tokens for the prompt.
-fn budget(block: &Block, suite: Suite) -> u32 {
-    block.length.saturating_sub(block.task.allowance(suite))
-}
-
-/// What is drawn in a block.
-fn purpose(block: &Block) -> String {
-    format!("ruler/{}/{}", block.task, block.length)
-}
-
-fn too_short(block: &Block, smallest: Option<usize>) -> Error {
-    let Block { task, length, .. } = block;
-    let found = smallest.map_or(String::new(), |n| format!(": the smallest prompt takes {n}"));
-    Error::usage(format!(
-        "a length of {length} tokens is too short for task {task}{found}\nhint: ask for longer prompts or leave the task out"
-    ))
 }
 
 impl Benchmark for Ruler<'_> {
@@ -372,10 +301,10 @@ impl Benchmark for Ruler<'_> {
         let (block, sample) = self.block(index);
         let suite = self.settings.suite;
         let (generator, _, step) = self.generator(block, sample)?;
-        let budget = budget(block, suite) as usize;
+        let budget = block.budget(suite) as usize;
         let mut n_units = self.n_units(block)?;
         let generated = loop {
-            let mut draw = Draw::new(self.settings.seed, &purpose(block), sample as u64);
+            let mut draw = Draw::new(self.settings.seed, &block.purpose(), sample as u64);
             let mut generated = generator.generate(n_units, &mut draw);
             generated.prompt = self.ended(generated.prompt);
             let n_tokens = self.meter.count(&generated.prompt)?;
@@ -384,7 +313,7 @@ impl Benchmark for Ruler<'_> {
             }
             if n_units <= step {
                 let allowance = block.task.allowance(suite) as usize;
-                return Err(too_short(block, Some(n_tokens + allowance)));
+                return Err(block.too_short(Some(n_tokens + allowance)));
             }
             n_units -= step;
         };
@@ -417,7 +346,7 @@ impl Benchmark for Ruler<'_> {
     fn texts(&self) -> Box<dyn Iterator<Item = Result<EvalText>> + '_> {
         let essays = self.settings.tasks.iter().any(|task| task.uses_essays());
         let essays = essays
-            .then(|| self.haystack.texts("ruler essays"))
+            .then(|| self.haystack.texts("essays"))
             .into_iter()
             .flatten();
         let asked = self.questions.iter().flat_map(|(task, questions)| {

@@ -6,10 +6,13 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::settings::RulerSettings;
+use super::task::Task;
 use crate::error::{Error, Place, Result};
 use crate::eval::elements::{Found, elements};
 use crate::eval::item::Skip;
 use crate::eval::lines;
+use crate::eval::skips::Skips;
 
 /// Both files are below 60 MB as published.
 const MAX_BYTES: u64 = 512 << 20;
@@ -65,11 +68,33 @@ struct Hotpot {
 }
 
 impl Questions {
+    /// The questions that a task asks; `None` if it asks none of a file.
+    ///
+    /// # Errors
+    /// The file is not named, or cannot be used.
+    pub(super) fn of(task: Task, settings: &RulerSettings, skips: &mut Skips) -> Result<Option<Self>> {
+        let (path, what, read): (_, _, fn(&Path, &mut Skips) -> Result<Self>) = match task {
+            Task::Squad => (&settings.squad, "SQuAD's dev-v2.0.json", Self::squad),
+            Task::HotpotQa => (
+                &settings.hotpotqa,
+                "HotpotQA's dev set with distractors",
+                Self::hotpotqa,
+            ),
+            _ => return Ok(None),
+        };
+        match path {
+            Some(path) => read(path, skips).map(Some),
+            None => Err(Error::usage(format!(
+                "task {task} needs {what}\nhint: name the file, or leave the task out"
+            ))),
+        }
+    }
+
     /// The answerable questions of a file in SQuAD 2.0's form: `data`, its `paragraphs`, their `qas`.
     ///
     /// # Errors
     /// The file cannot be read or holds no question.
-    pub(super) fn squad(path: &Path, skips: &mut Vec<Skip>) -> Result<Self> {
+    pub(super) fn squad(path: &Path, skips: &mut Skips) -> Result<Self> {
         let (articles, digest): (Vec<(Place, Article)>, _) = read(path, skips)?;
         let contexts = articles.iter().flat_map(|(_, article)| &article.paragraphs);
         let pool = Pool::new(contexts.map(|paragraph| paragraph.context.clone()));
@@ -100,7 +125,7 @@ impl Questions {
     ///
     /// # Errors
     /// The file cannot be read or holds no question.
-    pub(super) fn hotpotqa(path: &Path, skips: &mut Vec<Skip>) -> Result<Self> {
+    pub(super) fn hotpotqa(path: &Path, skips: &mut Skips) -> Result<Self> {
         let (asked, digest): (Vec<(Place, Hotpot)>, _) = read(path, skips)?;
         let document =
             |(title, sentences): &(String, Vec<String>)| format!("{title}\n{}", sentences.concat());
@@ -128,7 +153,7 @@ impl Questions {
 }
 
 /// A question without an answer would score by chance: it is left out.
-fn keep(question: Question, place: &Place, questions: &mut Vec<Question>, skips: &mut Vec<Skip>) {
+fn keep(question: Question, place: &Place, questions: &mut Vec<Question>, skips: &mut Skips) {
     let empty = |text: &String| text.trim().is_empty();
     if question.answers.is_empty() || question.answers.iter().any(empty) || question.documents.is_empty() {
         skips.push(Skip {
@@ -141,7 +166,7 @@ fn keep(question: Question, place: &Place, questions: &mut Vec<Question>, skips:
 }
 
 /// The elements of the file that are whole and right, each with its place.
-fn read<T: DeserializeOwned>(path: &Path, skips: &mut Vec<Skip>) -> Result<(Vec<(Place, T)>, String)> {
+fn read<T: DeserializeOwned>(path: &Path, skips: &mut Skips) -> Result<(Vec<(Place, T)>, String)> {
     let bytes = lines::read(path, MAX_BYTES)?;
     let digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
     let Some(mut elements) = elements(&bytes, "data") else {
@@ -232,14 +257,11 @@ mod tests {
     const HOTPOT: &str = r#"[{"_id": "x", "question": "q1", "answer": "yes", "context": [["T2", ["s1.", " s2."]], ["T1", ["s"]]]},
         {"question": "q2", "answer": 3}, {"question": "q3", "answer": "no", "context": [["T1", ["s"]]]}]"#;
 
-    fn questions(
-        text: &str,
-        read: fn(&Path, &mut Vec<Skip>) -> Result<Questions>,
-    ) -> (Result<Questions>, Vec<Skip>) {
+    fn questions(text: &str, read: fn(&Path, &mut Skips) -> Result<Questions>) -> (Result<Questions>, Skips) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("q.json");
         fs::write(&path, text).unwrap();
-        let mut skips = Vec::new();
+        let mut skips = Skips::default();
         (read(&path, &mut skips), skips)
     }
 
@@ -270,7 +292,7 @@ mod tests {
     #[test]
     fn a_file_that_is_cut_anywhere_gives_what_is_whole() {
         for (text, read) in [
-            (SQUAD, Questions::squad as fn(&Path, &mut Vec<Skip>) -> _),
+            (SQUAD, Questions::squad as fn(&Path, &mut Skips) -> _),
             (HOTPOT, Questions::hotpotqa),
         ] {
             let mut n_questions = 0;
