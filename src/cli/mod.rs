@@ -85,7 +85,7 @@ enum Command {
     Score(score::ScoreArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
+    /// Print a JSON Schema: of recipes, of training recipes, of manifests, of `inspect --json` or `eval --json`.
     Schema(schema::SchemaArguments),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArguments),

@@ -5,6 +5,7 @@ mod browser;
 mod cli;
 mod crash;
 mod damage;
+mod evaluation;
 mod hostile;
 mod inspect;
 mod packing;
