@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::subject::{ModelArguments, SamplingArguments, length};
 use super::output::{Printer, count, duration};
 use super::progress::Progress;
 use super::signals::{self, Stop};
+use super::subject::{ModelArguments, SamplingArguments, length};
 use crate::error::{Error, Result, shown, shown_text};
 use crate::eval::longbench::{self, LongBench, LongBenchSettings};
 use crate::eval::niah::{Niah, NiahSettings};
@@ -53,6 +53,9 @@ pub struct EvalArguments {
     /// Where predictions, summary, pictures and page go. What is finished there is not run again.
     #[arg(long, value_name = "DIR", default_value = "out/eval")]
     out: PathBuf,
+    /// Write the prompts with what judges their answers, as JSON lines, and run nothing.
+    #[arg(long, value_name = "FILE")]
+    prompts: Option<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -204,6 +207,13 @@ pub fn run(arguments: &EvalArguments, printer: &Printer) -> Result<()> {
     for skip in benchmarks.iter().flat_map(|benchmark| benchmark.skips()) {
         printer.warning(&format!("{}: {}; left out", skip.place, skip.reason));
     }
+    let monitor = Arc::new(Monitor::default());
+    signals::watch(&monitor)?;
+    let all: Vec<&dyn Benchmark> = benchmarks.iter().map(|benchmark| &**benchmark).collect();
+    if let Some(path) = &arguments.prompts {
+        let n = run::export(&all, path, &monitor)?;
+        return printer.result(&format!("{}  {} prompts\n", shown(path), count(n)));
+    }
     let (device, dtype) = arguments.model.device(printer)?;
     let answers = AnswerRule {
         block: arguments.block,
@@ -214,7 +224,7 @@ pub fn run(arguments: &EvalArguments, printer: &Printer) -> Result<()> {
     answers.check()?;
     let plan = Plan {
         subjects,
-        benchmarks: benchmarks.iter().map(|benchmark| &**benchmark).collect(),
+        benchmarks: all,
         answers,
         perplexity: perplexity(arguments, &speaker)?,
         speaker: &speaker,
@@ -222,10 +232,8 @@ pub fn run(arguments: &EvalArguments, printer: &Printer) -> Result<()> {
         device,
         dtype,
     };
-    let monitor = Arc::new(Monitor::default());
-    signals::watch(&monitor)?;
     let watched = Arc::clone(&monitor);
-    let progress = Progress::lines(printer, move || line(&watched.status()));
+    let progress = Progress::lines(printer, move || line(&watched.status()), Vec::new);
     let result = arguments
         .model
         .install(|| run::run(&plan, &arguments.out, &monitor));

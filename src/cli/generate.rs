@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use unicode_width::UnicodeWidthChar;
 
-use super::subject::{ModelArguments, SamplingArguments};
 use super::output::{Printer, count, duration};
+use super::subject::{ModelArguments, SamplingArguments};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::eval::run::{Speaker, Subject};

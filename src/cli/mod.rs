@@ -1,9 +1,9 @@
 //! The command line: arguments in, exit code out. One file per command; no algorithm lives here.
 
 mod completions;
-mod gpu_check;
 mod eval;
 mod generate;
+mod gpu_check;
 mod init;
 mod inspect;
 mod model;
@@ -76,17 +76,17 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
-    /// Find in a dataset what benchmarks ask.
-    Overlap(overlap::OverlapArguments),
-    /// Score the kept predictions of a benchmark again.
-    Score(score::ScoreArguments),
     /// Make a randomly initialised model, or say what a checkpoint holds.
     Model(model::ModelArguments),
     /// Compare the ways to stretch RoPE to a longer context.
     Rope(rope::RopeArguments),
+    /// Find in a dataset what benchmarks ask.
+    Overlap(overlap::OverlapArguments),
+    /// Score the kept predictions of a benchmark again.
+    Score(score::ScoreArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
-    /// Print a JSON Schema: of recipes, of training recipes, of manifests, or of `inspect --json`.
+    /// Print a JSON Schema: of recipes, of training recipes, of manifests, of `inspect --json` or `eval --json`.
     Schema(schema::SchemaArguments),
     /// Check kernels, gradients and speed on a GPU; `scripts/gpu-check` makes a report of it.
     #[command(hide = true)]
@@ -138,10 +138,10 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
-        Command::Overlap(arguments) => overlap::run(&arguments, &printer),
-        Command::Score(arguments) => score::run(&arguments, &printer),
         Command::Model(arguments) => model::run(&arguments, &printer),
         Command::Rope(arguments) => rope::run(&arguments, &printer),
+        Command::Overlap(arguments) => overlap::run(&arguments, &printer),
+        Command::Score(arguments) => score::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
         Command::GpuCheck(arguments) => gpu_check::run(&arguments, &printer),

@@ -1,8 +1,8 @@
-//! `ultrapack schema recipe|train|manifest|inspect`.
+//! `ultrapack schema recipe|train|manifest|inspect|eval`.
 
 use super::output::Printer;
 use crate::error::Result;
-use crate::{inspect, recipe, shard, train};
+use crate::{eval, inspect, recipe, shard, train};
 
 #[derive(Debug, clap::Args)]
 pub struct SchemaArguments {
@@ -21,6 +21,8 @@ enum Of {
     Manifest,
     /// The output of `inspect --json`.
     Inspect,
+    /// The output of `eval --json`, which is also its `summary.json`.
+    Eval,
 }
 
 pub fn run(arguments: &SchemaArguments, printer: &Printer) -> Result<()> {
@@ -29,6 +31,7 @@ pub fn run(arguments: &SchemaArguments, printer: &Printer) -> Result<()> {
         Of::Train => train::recipe::schema(),
         Of::Manifest => shard::manifest_schema(),
         Of::Inspect => inspect::schema(),
+        Of::Eval => eval::run::schema(),
     };
     printer.result(&format!(
         "{}\n",

@@ -15,8 +15,8 @@
 
 pub mod attention;
 mod block;
-mod checkpoint;
 mod cached;
+mod checkpoint;
 mod config;
 mod context;
 #[cfg(feature = "cuda")]
@@ -34,8 +34,8 @@ mod rope;
 mod transformer;
 mod weights;
 
-pub use checkpoint::LoadOptions;
 pub use cached::KvCache;
+pub use checkpoint::LoadOptions;
 pub use config::{Config, Family, SIZES, StoredScaling};
 pub use context::Context;
 pub use floats::update_floats;

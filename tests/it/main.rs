@@ -6,6 +6,7 @@ mod cli;
 mod crash;
 mod damage;
 mod emulator;
+mod evaluation;
 mod gpu_check;
 mod hostile;
 mod inspect;

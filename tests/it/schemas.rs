@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use ultrapack::shard::manifest_schema;
-use ultrapack::{inspect, train};
+use ultrapack::{eval, inspect, train};
 
 use crate::scratch::{Finished, Scratch};
 
@@ -15,6 +15,7 @@ fn the_checked_in_schemas_of_results_are_current() {
         ("manifest", manifest_schema()),
         ("inspect", inspect::schema()),
         ("train", train::recipe::schema()),
+        ("eval", eval::run::schema()),
     ];
     for (name, schema) in all {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.schema.json"));

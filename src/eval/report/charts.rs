@@ -6,7 +6,7 @@ use super::grid::figure;
 use super::heat;
 use crate::eval::Table;
 use crate::eval::run::{CurveFigures, Summary};
-use crate::inspect::{self, Chart, Frame, px};
+use crate::inspect::{self, Chart, Frame, px, visible};
 use crate::numbers::length;
 
 /// The pictures that a summary has, each with the name of its file and as SVG.
@@ -37,7 +37,12 @@ pub fn heat_maps(summary: &Summary) -> Vec<(String, Chart)> {
         let tables = subject.benchmarks.iter().flat_map(|benchmark| &benchmark.tables);
         tables
             .filter(|table| table.rows_are == "depth")
-            .map(move |table| (format!("{}: {}", subject.name, table.title), heat_map(table)))
+            .map(move |table| {
+                (
+                    visible(format!("{}: {}", subject.name, table.title).as_bytes()),
+                    heat_map(table),
+                )
+            })
     });
     of_subject.collect()
 }
@@ -172,7 +177,7 @@ fn line(
             circle cx=(px(*x)) cy=(px(*y)) r="2.5" fill=(color) {}
         }
         line x1=(px(frame.left)) x2=(px(frame.left + 26.0)) y1=(px(y - 4.0)) y2=(px(y - 4.0)) stroke=(color) stroke-width="2" stroke-dasharray=(dashes) {}
-        text class="ink" x=(px(frame.left + 32.0)) y=(px(y)) { (name) }
+        text class="ink" x=(px(frame.left + 32.0)) y=(px(y)) { (visible(name.as_bytes())) }
     }
 }
 

@@ -6,6 +6,8 @@ mod charts;
 mod grid;
 mod heat;
 mod page;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use text::text;

@@ -12,14 +12,18 @@
 //! counted; it has no score.
 
 mod answers;
+mod export;
 mod journal;
 mod monitor;
 mod perplexities;
 mod speaker;
 mod subject;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use answers::{Answer, AnswerRule};
+pub use export::export;
 pub use journal::{Journal, PERPLEXITY, PREDICTIONS};
 pub use monitor::{Monitor, Status};
 pub use perplexities::{Measured, PerplexityPlan};
