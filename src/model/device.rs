@@ -48,15 +48,21 @@ fn first_line(error: &Error) -> String {
 
 #[cfg(feature = "cuda")]
 fn gpu(number: usize) -> Result<Device> {
-    let unusable = |error: &dyn std::fmt::Display| {
+    let unusable = |error: String| {
+        // What follows the first line is a stack trace.
+        let first = error.lines().next().unwrap_or_default();
+        let reason = match first.contains("CUDA_ERROR_NO_DEVICE") {
+            true => "there is no NVIDIA GPU, or no driver for it",
+            false => first,
+        };
         Error::usage(format!(
-            "GPU {number} cannot be used: {error}\n\
+            "GPU {number} cannot be used: {reason}\n\
              hint: it needs an NVIDIA driver of the 580 series or newer, and cuBLAS, cuRAND and NVRTC of CUDA 13, \
              found by the system or in the folder CUDA_LIB_DIR"
         ))
     };
-    let device = Device::new_cuda(number).map_err(|error| unusable(&error))?;
-    super::cuda::settle(device.as_cuda_device()?).map_err(|error| unusable(&first_line(&error)))?;
+    let device = Device::new_cuda(number).map_err(|error| unusable(error.to_string()))?;
+    super::cuda::settle(device.as_cuda_device()?).map_err(|error| unusable(error.to_string()))?;
     Ok(device)
 }
 

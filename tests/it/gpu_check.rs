@@ -11,7 +11,7 @@ fn section(name: &str) -> Value {
     let scratch = Scratch::new();
     let output = scratch.ultrapack(&["gpu-check", name, "--device", "cpu", "--seed", "7"]);
     assert!(output.status.success(), "{}", output.stderr());
-    serde_json::from_str::<Value>(output.stdout()).unwrap()["gpu_check"].take()
+    serde_json::from_str::<Value>(&output.stdout()).unwrap()["gpu_check"].take()
 }
 
 fn all_passed(report: &Value) -> usize {
@@ -59,7 +59,7 @@ fn speed_is_measured_full_and_in_documents() {
 fn work_that_does_not_fit_the_budget_is_a_problem_of_the_report() {
     let scratch = Scratch::new();
     let output = scratch.ultrapack(&["gpu-check", "gradients", "--device", "cpu", "--budget", "0"]);
-    let report: Value = serde_json::from_str(output.stdout()).unwrap();
+    let report: Value = serde_json::from_str(&output.stdout()).unwrap();
     let problems = report["gpu_check"]["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 1);
     assert!(
@@ -96,7 +96,8 @@ fn the_script_writes_a_report_in_which_failures_are_recorded() {
         .unwrap();
     // The kernels alone cannot be checked on a CPU: that is written down, and the rest is done all the same.
     assert_eq!(output.status.code(), Some(1), "{}", output.stderr());
-    let page = Path::new(output.stdout().trim_end());
+    let printed = output.stdout();
+    let page = Path::new(printed.trim_end());
     let text = std::fs::read_to_string(page).unwrap();
     assert!(
         text.contains("**problem**: the kernels alone need a GPU"),
