@@ -15,6 +15,7 @@
 
 pub mod attention;
 mod block;
+mod checkpoint;
 mod config;
 mod context;
 mod floats;
@@ -29,6 +30,7 @@ mod rope;
 mod transformer;
 mod weights;
 
+pub use checkpoint::LoadOptions;
 pub use config::{Config, Family, SIZES, StoredScaling};
 pub use context::Context;
 pub use floats::update_floats;
@@ -36,7 +38,7 @@ pub use gradients::Gradients;
 pub use head::HeadLoss;
 pub use linear::LoraOptions;
 pub use rope::{Rope, RopeMethod, RopeScaling, chart as rope_chart, svg as rope_svg};
-pub use transformer::{LoadOptions, Model, Param};
+pub use transformer::{Model, Param};
 pub use weights::StoredWeights;
 
 use std::path::Path;

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod hostile;
 mod inspect;
+mod model;
 mod packing;
 mod properties;
 mod reading;
