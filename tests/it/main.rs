@@ -8,6 +8,7 @@ mod damage;
 mod evaluation;
 mod hostile;
 mod inspect;
+mod learning;
 mod packing;
 mod properties;
 mod reading;
