@@ -11,6 +11,7 @@ mod gpu_check;
 mod hostile;
 mod inspect;
 mod kernels;
+mod learning;
 mod model;
 mod packing;
 mod properties;

@@ -12,11 +12,11 @@ use crate::numbers::length;
 /// The pictures that a summary has, each with the name of its file and as SVG.
 pub fn pictures(summary: &Summary) -> Vec<(&'static str, String)> {
     let mut pictures = Vec::new();
-    let names: Vec<&str> = summary
+    let names = summary
         .subjects
         .iter()
-        .map(|subject| subject.name.as_str())
-        .collect();
+        .map(|subject| visible(subject.name.as_bytes()));
+    let names: Vec<String> = names.collect();
     if let (Some(settings), Some(chart)) = (&summary.perplexity, perplexity(summary)) {
         let facts = format!("{} texts · {}", settings.n_texts, settings.estimator);
         let panels = [("Perplexity by length", chart)];
