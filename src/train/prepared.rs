@@ -39,7 +39,7 @@ impl<'a> Prepared<'a> {
     /// Opens dataset and model of a recipe, without weights.
     ///
     /// # Errors
-    /// Something is missing or damaged, the parts do not agree, or the run cannot fit into memory.
+    /// Something is missing or damaged, or the parts do not agree.
     pub fn new(loaded: &'a LoadedTrainRecipe, device: &Device) -> Result<Self> {
         let recipe = &loaded.recipe;
         let dataset_path = loaded.base.join(&recipe.data.dataset);
