@@ -6,6 +6,8 @@
 //! cargo bench --bench rooms -- plan N            planning N log-normal documents
 //! cargo bench --bench rooms -- rows DATASET      warm random row access
 //! cargo bench --bench rooms -- verify DATASET    checking every byte, one thread
+//! cargo bench --bench rooms -- attention         32K tokens in one document and in 32, forward and backward
+//! cargo bench --bench rooms -- step N [DOC]      forward and backward of the tiny model over N tokens, peak memory
 //! ```
 
 use std::hint::black_box;
@@ -13,10 +15,12 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use ultrapack::dataset::{Dataset, Order};
+use ultrapack::model::{Config, Gradients, Model, RopeScaling, attention as attend};
 use ultrapack::pack::{Corpus, PartLens, Rules, SourceRules, plan, seed::Rng};
 use ultrapack::recipe::{self, LoadedRecipe};
 use ultrapack::shard::{Level, verify};
@@ -34,10 +38,17 @@ fn main() {
         ["plan", n] => planning(n.parse().expect("a number of documents")),
         ["rows", dataset] => rows(Path::new(dataset)),
         ["verify", dataset] => verifying(Path::new(dataset)),
+        ["attention"] => attention(),
+        ["step", n] => step(number(n), number(n)),
+        ["step", n, document] => step(number(n), number(document)),
         // `cargo test --benches` and a bare `cargo bench` must not need a corpus.
         _ => planning(100_000),
     };
     println!("{figure}");
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().expect("a number of tokens")
 }
 
 fn load(path: &str) -> LoadedRecipe {
@@ -240,6 +251,75 @@ fn verifying(directory: &Path) -> Value {
         .map(|m| m.len())
         .sum();
     json!({ "bytes": n_bytes, "cpu_secs": secs, "bytes_per_cpu_sec": n_bytes as f64 / secs })
+}
+
+/// Boundaries of documents of one length.
+fn documents(n: u32, document: u32) -> Vec<u32> {
+    (0..n).step_by(document as usize).chain([n]).collect()
+}
+
+/// CPU seconds of attention over 32K tokens, forward and backward, and the ratio to the share of the work.
+fn attention() -> Value {
+    const N: u32 = 32 << 10;
+    const DOCUMENT: u32 = 1 << 10;
+    let (heads, d) = (2, 64);
+    let random = || Tensor::randn(0f32, 1.0, (N as usize, heads, d), &Device::Cpu).expect("a tensor");
+    let (q, k, v, d_o) = (random(), random(), random(), random());
+    let scale = 1.0 / (d as f64).sqrt();
+    let run = |cu: &[u32]| {
+        let mut secs = 0.0;
+        timed(&mut secs, || {
+            let (o, lse) = attend::varlen_attention(&q, &k, &v, cu, scale).expect("attention");
+            attend::varlen_attention_backward(&q, &k, &v, &o, &lse, &d_o, cu, scale).expect("gradients")
+        });
+        secs
+    };
+    run(&documents(N, DOCUMENT)); // warms the allocator
+    let (packed, dense) = (run(&documents(N, DOCUMENT)), run(&[0, N]));
+    // Products of forward and backward: 4 and 10 operations per pair and element.
+    let flop = |pairs: f64| 14.0 * (heads * d) as f64 * pairs;
+    let pairs = f64::from(N) * f64::from(N);
+    json!({
+        "dense_cpu_secs": dense,
+        "dense_gflop_per_cpu_sec": flop(pairs) / dense / 1e9,
+        "packed_cpu_secs": packed,
+        "packed_over_its_share_of_dense": packed / (dense / f64::from(N / DOCUMENT)),
+    })
+}
+
+/// One training forward and backward, with half of the tokens masked.
+fn step(n: u32, document: u32) -> Value {
+    let config = Config::named("tiny", 8192, 8191, 8190).expect("a size");
+    let model = Model::init(config, &RopeScaling::NONE, 1, &Device::Cpu, DType::F32).expect("a model");
+    let mut grads = Gradients::zeros(&model).expect("memory");
+    let ids: Vec<u32> = (0..n)
+        .map(|i| if i % 2 == 0 { 8191 } else { i * 7 % 8000 })
+        .collect();
+    let rows: Vec<u32> = (0..n).step_by(2).collect();
+    let targets: Vec<u32> = rows.iter().map(|i| i * 7 % 8000).collect();
+    let weights = vec![1.0 / n as f32; rows.len()];
+    let positions: Vec<u32> = (0..n).collect();
+    let cu = documents(n, document);
+    let started = Instant::now();
+    let mut work = || -> ultrapack::error::Result<f64> {
+        let cx = model.context(&positions, &cu)?;
+        let mut inputs = vec![model.embed(&ids)?];
+        for layer in 0..model.config().n_layers {
+            inputs.push(model.block(layer, &inputs[layer], &cx)?);
+        }
+        let hidden = inputs.pop().expect("the last block's output");
+        let loss = model.head_loss(&hidden, &rows, &targets, &weights, &cu, Some(&mut grads))?;
+        let mut dx = loss.d_hidden.expect("gradients were asked for");
+        for (layer, x) in inputs.iter().enumerate().rev() {
+            dx = model.block_backward(layer, x, &dx, &cx, &mut grads)?;
+        }
+        model.embed_backward(&ids, &dx, &mut grads)?;
+        Ok(loss.loss)
+    };
+    let loss = work().unwrap_or_else(|e| panic!("{e}"));
+    let status = std::fs::read_to_string("/proc/self/status").expect("the kernel's account of the process");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    json!({ "tokens": n, "document": document, "loss": loss, "secs": started.elapsed().as_secs_f64(), "peak": peak.map(str::trim) })
 }
 
 fn one_thread() -> rayon::ThreadPool {

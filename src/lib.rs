@@ -10,7 +10,7 @@
 //!
 //! The rooms, from the bottom: [`error`], [`numbers`], [`guard`], [`disk`] and [`ipc`] are the ground; [`sequence`]
 //! is the vocabulary; [`recipe`], [`source`], [`tokenize`], [`store`], [`pack`], [`shard`],
-//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what trains on it. Each may use only those
+//! [`dataset`], [`build`] and [`inspect`] follow the data; [`model`] is what [`train`] teaches with it. Each may use only those
 //! before it.
 
 pub mod build;

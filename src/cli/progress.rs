@@ -26,20 +26,26 @@ impl Progress {
     /// Shows a build.
     pub fn start(monitor: &Arc<Monitor>, printer: &Printer) -> Self {
         let (monitor, mut speed) = (Arc::clone(monitor), Speed::new());
-        Self::lines(printer, move || {
+        let line = move || {
             speed.sample(&monitor);
             line(&monitor, &speed)
-        })
+        };
+        Self::lines(printer, line, Vec::new)
     }
 
-    /// Shows the line that `line` gives, which is called every [`TICK`].
-    pub fn lines(printer: &Printer, line: impl FnMut() -> String + Send + 'static) -> Self {
+    /// Shows the line that `line` gives, which is called every [`TICK`], and above it the warnings that
+    /// `warnings` gives.
+    pub fn lines(
+        printer: &Printer,
+        line: impl FnMut() -> String + Send + 'static,
+        warnings: impl FnMut() -> Vec<String> + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         if printer.quiet() {
             return Self { stop, thread: None };
         }
-        let (stopped, live) = (Arc::clone(&stop), printer.live());
-        let thread = std::thread::spawn(move || show(line, &stopped, live));
+        let (stopped, printer) = (Arc::clone(&stop), printer.clone());
+        let thread = std::thread::spawn(move || show(line, warnings, &stopped, &printer));
         Self {
             stop,
             thread: Some(thread),
@@ -57,14 +63,22 @@ impl Drop for Progress {
     }
 }
 
-fn show(mut line: impl FnMut() -> String, stop: &AtomicBool, live: bool) {
+fn show(
+    mut line: impl FnMut() -> String,
+    mut warnings: impl FnMut() -> Vec<String>,
+    stop: &AtomicBool,
+    printer: &Printer,
+) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
     let mut logged = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(TICK);
+        for warning in warnings() {
+            bar.suspend(|| printer.warning(&warning));
+        }
         let line = line();
-        if live {
+        if printer.live() {
             bar.set_message(line);
             bar.tick();
         } else if logged.elapsed() >= LOG_EVERY {

@@ -53,13 +53,19 @@ pub fn run(arguments: &TrainArguments, printer: &Printer) -> Result<()> {
     let options = Options {
         out: output_directory(&loaded, arguments.out.as_deref()),
         device,
+        device_bytes: None,
+        peak_flops: None,
         stop_after: arguments.steps,
         resume_from: arguments.resume_from.clone(),
     };
     let monitor = Arc::new(Monitor::default());
     signals::watch(&monitor)?;
-    let shown = Arc::clone(&monitor);
-    let progress = Progress::lines(printer, move || line(&shown.status()));
+    let (shown, warned) = (Arc::clone(&monitor), Arc::clone(&monitor));
+    let progress = Progress::lines(
+        printer,
+        move || line(&shown.status()),
+        move || warned.take_warnings(),
+    );
     let result = pool.install(|| train::train(&loaded, &options, &monitor));
     drop(progress);
     monitor
@@ -193,7 +199,7 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
             "step_secs_at_matmul_rate": step_secs,
         });
         printer.json_result("train_dry_run", &result)?;
-        return prepared.must_fit();
+        return prepared.must_fit(None);
     }
     let place = |on_host| if on_host { "host" } else { "device" };
     let parts = forecast.memory.iter().filter(|part| part.bytes > 0);
@@ -237,7 +243,7 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
         flops(rate),
     );
     printer.result(&text)?;
-    prepared.must_fit()
+    prepared.must_fit(None)
 }
 
 /// `1.25e15`.

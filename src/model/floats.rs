@@ -1,5 +1,6 @@
 //! Float32 tensors on the CPU as slices, and loops over them that use the machine's vector units.
 
+use std::cell::RefCell;
 use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, StorageRef, Tensor};
@@ -46,17 +47,18 @@ pub(super) fn floats(tensor: &Tensor) -> Result<Floats<'_>> {
 }
 
 /// Changes the elements of a contiguous float32 tensor on the CPU in place; every clone of the tensor
-/// sees it. `change` is called once and must not touch the tensor otherwise.
+/// sees it. `change` is called once and must not touch the tensor in another way: it holds the storage's lock.
 ///
 /// # Errors
 /// It is not a contiguous float32 tensor on the CPU.
-pub fn update_floats(tensor: &Tensor, change: impl Fn(&mut [f32])) -> Result<()> {
-    tensor.inplace_op1(&Update(change))
+pub fn update_floats(tensor: &Tensor, change: impl FnMut(&mut [f32])) -> Result<()> {
+    tensor.inplace_op1(&Update(RefCell::new(change)))
 }
 
-struct Update<F>(F);
+/// Candle hands an operation out by shared reference, although it runs it once.
+struct Update<F>(RefCell<F>);
 
-impl<F: Fn(&mut [f32])> InplaceOp1 for Update<F> {
+impl<F: FnMut(&mut [f32])> InplaceOp1 for Update<F> {
     fn name(&self) -> &'static str {
         "update_floats"
     }
@@ -64,7 +66,7 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for Update<F> {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         match (storage, layout.contiguous_offsets()) {
             (CpuStorage::F32(all), Some((start, end))) => {
-                (self.0)(&mut all[start..end]);
+                (self.0.borrow_mut())(&mut all[start..end]);
                 Ok(())
             }
             _ => candle_core::bail!("expected a contiguous float32 tensor to change in place"),

@@ -179,10 +179,10 @@ fn cross_entropy_backward(logits: Tensor, targets: &[u32], weights: &[f32]) -> R
         return Ok((ce, d_logits));
     }
     let vocab = logits.dim(1)?;
-    let ce = std::cell::RefCell::new(Vec::new());
+    let mut ce = Vec::new();
     update_floats(&logits, |values| {
         let rows = values.par_chunks_mut(vocab).zip(targets).zip(weights);
-        *ce.borrow_mut() = rows
+        ce = rows
             .map(|((row, &target), &weight)| {
                 let target = target as usize;
                 let log_sum = vectorized(|| log_sum_exp(row));
@@ -193,7 +193,7 @@ fn cross_entropy_backward(logits: Tensor, targets: &[u32], weights: &[f32]) -> R
             })
             .collect();
     })?;
-    Ok((ce.into_inner(), logits))
+    Ok((ce, logits))
 }
 
 /// Log-sum-exp `[rows, 1]` and cross entropy of each row.

@@ -5,6 +5,7 @@
 use candle_core::Tensor;
 
 use super::linear::{Linear, Lora, LoraOptions};
+use super::ops::wide;
 use super::{Model, Param, init, unfit};
 use crate::error::{Error, Result, shown_text};
 
@@ -94,8 +95,9 @@ impl Model {
         for block in &mut self.layout.blocks {
             for map in block.linears() {
                 let Some(lora) = &map.lora else { continue };
-                let (a, b) = (&self.params[lora.a].tensor, &self.params[lora.b].tensor);
-                let merged = (&self.params[map.weight].tensor + (b.matmul(a)? * lora.scale)?)?;
+                let exact = |index: usize| self.params[index].tensor.to_dtype(wide(self.dtype));
+                let product = (exact(lora.b)?.matmul(&exact(lora.a)?)? * lora.scale)?;
+                let merged = (exact(map.weight)? + product)?.to_dtype(self.dtype)?;
                 self.params[map.weight].tensor = merged;
             }
             forget(block);

@@ -16,6 +16,7 @@
 pub mod attention;
 mod block;
 mod cached;
+mod checkpoint;
 mod config;
 mod context;
 mod floats;
@@ -31,6 +32,7 @@ mod transformer;
 mod weights;
 
 pub use cached::KvCache;
+pub use checkpoint::LoadOptions;
 pub use config::{Config, Family, SIZES, StoredScaling};
 pub use context::Context;
 pub use floats::update_floats;
@@ -38,7 +40,7 @@ pub use gradients::Gradients;
 pub use head::HeadLoss;
 pub use linear::LoraOptions;
 pub use rope::{Rope, RopeMethod, RopeScaling, chart as rope_chart, svg as rope_svg};
-pub use transformer::{LoadOptions, Model, Param};
+pub use transformer::{Model, Param};
 pub use weights::StoredWeights;
 
 use std::path::Path;

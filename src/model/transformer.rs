@@ -1,27 +1,13 @@
 //! The model: parameters in a fixed order, and the passes over them.
 
-use std::path::Path;
-
 use candle_core::{DType, Device, Tensor};
 
 use super::block::Block;
 use super::head::{Head, HeadLoss};
-use super::names::{self, Layout};
+use super::names::Layout;
 use super::ops::gather_rows;
-use super::rope::{self, RopeMethod};
-use super::{Config, Context, Gradients, Rope, RopeScaling, StoredScaling, Tokens, init, unfit, weights};
+use super::{Config, Context, Gradients, Rope, Tokens, rope, unfit};
 use crate::error::{Error, Result};
-
-/// How a checkpoint is loaded.
-#[derive(Debug, Clone)]
-pub struct LoadOptions {
-    /// Where the parameters live.
-    pub device: Device,
-    /// `F32` or `BF16`; stored f32, f16 and bf16 are converted.
-    pub dtype: DType,
-    /// Scaling on top of the configuration's base.
-    pub rope: RopeScaling,
-}
 
 /// A parameter and its published name.
 #[derive(Debug, Clone)]
@@ -37,8 +23,8 @@ pub struct Param {
 pub struct Model {
     pub(super) config: Config,
     pub(super) rope: Rope,
-    device: Device,
-    dtype: DType,
+    pub(super) device: Device,
+    pub(super) dtype: DType,
     pub(super) params: Vec<Param>,
     pub(super) layout: Layout,
     /// Parameters below this place are frozen: 0, or with LoRA all but the adapters.
@@ -46,104 +32,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a published checkpoint: `config.json` and `model.safetensors`, single or sharded with an index.
-    ///
-    /// # Errors
-    /// The configuration is not supported, or a weight file is missing, damaged or does not fit the configuration.
-    pub fn load(directory: &Path, options: &LoadOptions) -> Result<Self> {
-        let config = Config::load(directory)?;
-        let rope = resolved(&config, &options.rope)?;
-        let tensors =
-            weights::Mapped::open(directory)?.tensors(directory, &config, &options.device, options.dtype)?;
-        Ok(Self::assembled(
-            config,
-            rope,
-            tensors,
-            &options.device,
-            options.dtype,
-        ))
-    }
-
-    /// A randomly initialised model; the same seed gives the same weights everywhere.
-    ///
-    /// # Errors
-    /// The scaling does not fit, or the device is out of memory.
-    pub fn init(
-        config: Config,
-        rope: &RopeScaling,
-        seed: u64,
-        device: &Device,
-        dtype: DType,
-    ) -> Result<Self> {
-        let rope = resolved(&config, rope)?;
-        let start = init::Start::new(&config, seed);
-        let tensors = (0..names::parameters(&config).len())
-            .map(|index| Ok(start.parameter(index)?.to_dtype(dtype)?.to_device(device)?))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self::assembled(config, rope, tensors, device, dtype))
-    }
-
-    /// Writes a randomly initialised checkpoint, with the weights of [`Model::init`], one tensor in memory at a time.
-    ///
-    /// # Errors
-    /// The operating system refuses.
-    pub fn write_initial(config: &Config, seed: u64, directory: &Path, dtype: DType) -> Result<()> {
-        let text = config.rewritten(config.rope_theta, None, dtype);
-        let start = init::Start::new(config, seed);
-        weights::save(
-            directory,
-            &text,
-            &names::parameters(config),
-            &|index| start.parameter(index),
-            dtype,
-        )
-    }
-
-    fn assembled(config: Config, rope: Rope, tensors: Vec<Tensor>, device: &Device, dtype: DType) -> Self {
-        let names = names::parameters(&config).into_iter();
-        Self {
-            layout: names::layout(&config),
-            params: names
-                .zip(tensors)
-                .map(|(expected, tensor)| Param {
-                    name: expected.name,
-                    tensor,
-                })
-                .collect(),
-            config,
-            rope,
-            device: device.clone(),
-            dtype,
-            first_trainable: 0,
-        }
-    }
-
-    /// Writes the checkpoint in the published layout: names, shapes and configuration as loaded, with
-    /// the base that a base-changing RoPE scaling gave. Files appear atomically, `config.json` last. Weights are
-    /// stored as `dtype`.
-    ///
-    /// # Errors
-    /// Adapters have not been merged, or the operating system refuses.
-    pub fn save(&self, directory: &Path, dtype: DType) -> Result<()> {
-        if self.first_trainable > 0 {
-            return Err(unfit(
-                "a model with adapters is saved after they are merged".into(),
-            ));
-        }
-        let scaling = &self.rope.scaling;
-        let stored = match scaling.method {
-            RopeMethod::Pi | RopeMethod::Yarn => Some(StoredScaling {
-                yarn: scaling.method == RopeMethod::Yarn,
-                factor: f64::from(scaling.target_len) / f64::from(scaling.train_len),
-                train_len: scaling.train_len,
-            }),
-            _ => None,
-        };
-        let text = self.config.rewritten(self.rope.theta, stored.as_ref(), dtype);
-        let value = |index: usize| Ok(self.params[index].tensor.clone());
-        weights::save(directory, &text, &names::parameters(&self.config), &value, dtype)
-    }
-
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
@@ -345,20 +233,4 @@ impl Model {
         self.head()
             .loss(hidden, rows, targets, weights, cu_seqlens, grads)
     }
-}
-
-/// RoPE of a model: what is asked for, else what the checkpoint itself names.
-fn resolved(config: &Config, asked: &RopeScaling) -> Result<Rope> {
-    let scaling = match &config.rope_scaling {
-        None => *asked,
-        Some(stored) if asked.method == RopeMethod::None => stored.scaling()?,
-        Some(_) => {
-            return Err(Error::usage(format!(
-                "RoPE scaling `{}` was asked for, but the checkpoint's `config.json` already has a `rope_scaling`\n\
-                 hint: remove one of the two",
-                asked.method
-            )));
-        }
-    };
-    Rope::new(config.rope_theta, config.head_dim, &scaling)
 }

@@ -220,28 +220,35 @@ fn memory(
     );
     let on_host = !format.on_gpu;
     let part = |name, bytes, on_host| Part { name, bytes, on_host };
+    // Attention: inputs, outputs and gradients of q, k, v, some of them also head by head. Feed-forward: what
+    // attention left, and a chunk of rows of the wide part.
+    let attention = n_tokens * (3 * d + 6 * q + 6 * kv);
+    let rows = n_tokens.min(FEED_FORWARD_CHUNK / ff.max(1));
+    let feed_forward = n_tokens * (4 * d + 2 * q + 2 * kv) + rows * (5 * ff + 2 * d);
+    let logits = 2 * 4 * if format.on_gpu { GPU_LOGITS } else { CPU_LOGITS };
+    let inputs = (config.n_layers as u64 + 1) * n_tokens * d;
     vec![
         part("weights", n_params * format.bytes, on_host),
         part("32-bit copy of the weights", n_trained * masters, true),
         part("gradients", n_trained * 4, on_host),
         part("optimizer state", n_trained * (state - masters), true),
-        part(
-            "block inputs",
-            (config.n_layers as u64 + 1) * n_tokens * d * format.bytes,
-            on_host,
-        ),
+        part("block inputs", inputs * format.bytes, on_host),
         part(
             "one block's working set",
-            n_tokens * (8 * d + 4 * q + 4 * kv + 5 * ff) * format.bytes,
+            attention.max(feed_forward) * format.bytes,
             on_host,
         ),
         part(
             "logits in chunks",
-            2 * HEAD_CHUNK_BYTES + n_tokens * d * (format.bytes + 4),
+            logits.min(2 * 4 * n_tokens * config.vocab_size as u64),
             on_host,
         ),
     ]
 }
 
-/// What one chunk of logits takes at most.
-const HEAD_CHUNK_BYTES: u64 = 64 << 20;
+/// Numbers of one feed-forward intermediate that exist at once.
+const FEED_FORWARD_CHUNK: u64 = 1 << 27;
+/// Logits that exist at once on the CPU.
+const CPU_LOGITS: u64 = 1 << 24;
+/// Logits that exist at once on a GPU.
+const GPU_LOGITS: u64 = 1 << 29;

@@ -3,33 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use serde::Serialize;
 
 use super::batch::Batch;
-use super::checkpoint::{self, Checkpoint, Identity, NamedTensor, TensorFile, TrainerState};
-use super::forecast::{Forecast, Format};
-use super::machine::available_bytes;
+use super::checkpoint::{self, Checkpoint, Identity, NamedTensor, TrainerState};
+use super::identity::{belongs_to, same_run};
 use super::metrics::{EvalFigures, MetricsFiles};
 use super::monitor::{Monitor, Phase};
-use super::optimizer::Optimizer;
-use super::recipe::{Dtype, LoadedTrainRecipe, TrainRecipe};
-use super::source::{self, Source};
+use super::prepared::{OPTIMIZER, Prepared};
+use super::recipe::{LoadedTrainRecipe, TrainRecipe};
 use super::trainer::Trainer;
-use super::{adapters, agreement};
-use crate::dataset::{Dataset, Progress};
+use super::{adapters, source};
+use crate::dataset::Progress;
 use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
-use crate::recipe::difference;
 
-/// Name of the file that says which run a directory belongs to.
-const IDENTITY: &str = "identity.json";
-/// Name of the file with the optimizer's state in a checkpoint.
-const OPTIMIZER: &str = "optimizer.safetensors";
 /// Name of the directory with the merged model in the last checkpoint of a run with adapters.
 const MERGED: &str = "merged";
-/// Largest tokenizer and identity that are read.
-const MAX_SMALL_BYTES: u64 = 1 << 30;
+/// Largest tokenizer that is copied.
+const MAX_TOKENIZER_BYTES: u64 = 1 << 30;
 
 /// How a run uses the machine.
 #[derive(Debug, Clone)]
@@ -38,6 +31,10 @@ pub struct Options {
     pub out: PathBuf,
     /// Where the model computes.
     pub device: Device,
+    /// Free memory of that device in bytes, if it is not the host and this is known.
+    pub device_bytes: Option<u64>,
+    /// Peak of that device in FLOP/s, if it is known; the recipe may name another.
+    pub peak_flops: Option<f64>,
     /// Stop, and save, after this many steps of the recipe's; its schedule stays as it is.
     pub stop_after: Option<u64>,
     /// The checkpoint to go on from, instead of the newest.
@@ -67,99 +64,6 @@ pub struct Outcome {
     pub wall_secs: f64,
 }
 
-/// A recipe with everything it names opened and found to agree.
-#[derive(Debug)]
-pub struct Prepared<'a> {
-    loaded: &'a LoadedTrainRecipe,
-    dataset: Dataset,
-    dataset_path: PathBuf,
-    held_out: Option<Dataset>,
-    source: Source,
-    dtype: DType,
-    /// What a step will take.
-    pub forecast: Forecast,
-    /// Host memory that is available, in bytes, where that is known.
-    pub host_bytes: Option<u64>,
-    /// What is suspicious but not wrong.
-    pub warnings: Vec<String>,
-}
-
-impl<'a> Prepared<'a> {
-    /// Opens dataset and model of a recipe, without weights.
-    ///
-    /// # Errors
-    /// Something is missing or damaged, the parts do not agree, or the run cannot fit into memory.
-    pub fn new(loaded: &'a LoadedTrainRecipe, device: &Device) -> Result<Self> {
-        let recipe = &loaded.recipe;
-        let dataset_path = loaded.base.join(&recipe.data.dataset);
-        let dataset = open_dataset(&dataset_path)?;
-        let source = Source::resolve(loaded, dataset.manifest())?;
-        let mut warnings = loaded.warnings.clone();
-        let mut agree = |dataset: &Dataset, path: &Path| -> Result<()> {
-            agreement::ids(
-                dataset.manifest(),
-                &source.config,
-                path,
-                source.directory.as_deref(),
-            )?;
-            warnings.extend(agreement::lengths(dataset.manifest(), &source.config, recipe)?);
-            Ok(())
-        };
-        agree(&dataset, &dataset_path)?;
-        let held_out = match &recipe.eval {
-            Some(eval) => {
-                let path = loaded.base.join(&eval.dataset);
-                let held_out = open_dataset(&path)?;
-                agree(&held_out, &path)?;
-                Some(held_out)
-            }
-            None => None,
-        };
-        let dtype = dtype(recipe.dtype, device)?;
-        let format = Format {
-            bytes: dtype.size_in_bytes() as u64,
-            on_gpu: !device.is_cpu(),
-        };
-        let forecast = Forecast::new(recipe, &source.config, &dataset, format)?;
-        let host_bytes = available_bytes();
-        Ok(Self {
-            loaded,
-            dataset,
-            dataset_path,
-            held_out,
-            source,
-            dtype,
-            forecast,
-            host_bytes,
-            warnings,
-        })
-    }
-
-    /// Refuses what cannot fit into memory.
-    ///
-    /// # Errors
-    /// It cannot.
-    pub fn must_fit(&self) -> Result<()> {
-        self.forecast.must_fit(self.host_bytes, None)
-    }
-
-    fn identity(&self) -> Result<Identity> {
-        let recipe = &self.loaded.recipe;
-        let manifest = self.dataset.manifest();
-        let base = match recipe.lora {
-            Some(_) => self.source.digest()?,
-            None => None,
-        };
-        Ok(Identity {
-            recipe_digest: recipe.digest(),
-            recipe: recipe.meaning(),
-            dataset: manifest.dataset.clone(),
-            tokenizer: manifest.tokenizer.blake3.clone(),
-            base,
-        })
-    }
-}
-
 /// Trains by a recipe, from the newest checkpoint in the output directory if there is one.
 ///
 /// # Errors
@@ -172,7 +76,7 @@ pub fn train(loaded: &LoadedTrainRecipe, options: &Options, monitor: &Monitor) -
         .warnings
         .iter()
         .for_each(|warning| monitor.warn(warning.clone()));
-    prepared.must_fit()?;
+    prepared.must_fit(options.device_bytes)?;
     disk::create_directory(&options.out)?;
     let _lock = Lock::take(&options.out)?;
     disk::remove_temporaries(&options.out)?;
@@ -186,7 +90,7 @@ pub fn train(loaded: &LoadedTrainRecipe, options: &Options, monitor: &Monitor) -
         }
         None => Checkpoint::newest(&options.out, |warning| monitor.warn(warning))?,
     };
-    let (model, optimizer) = prepared.start(found.as_ref(), options)?;
+    let (model, optimizer) = prepared.start(found.as_ref(), &options.device)?;
     let resumed_at = found.as_ref().map_or(0, |found| found.state.step);
     let run = Run {
         prepared: &prepared,
@@ -197,113 +101,11 @@ pub fn train(loaded: &LoadedTrainRecipe, options: &Options, monitor: &Monitor) -
     };
     let recipe = &loaded.recipe;
     let peak = recipe.metrics.peak_tflops.map(|tflops| tflops * 1e12);
+    let peak = peak.or(options.peak_flops);
     let trainer = Trainer::new(recipe, &prepared.dataset, model, optimizer, peak)?;
     let mut outcome = run.steps(trainer, resumed_at)?;
     outcome.wall_secs = started.elapsed().as_secs_f64();
     Ok(outcome)
-}
-
-fn open_dataset(path: &Path) -> Result<Dataset> {
-    let dataset = Dataset::open(path)?;
-    if dataset.is_empty() {
-        return Err(Error::NoDataset {
-            path: path.into(),
-            message: "it has no sequence".into(),
-        });
-    }
-    Ok(dataset)
-}
-
-fn dtype(wanted: Dtype, device: &Device) -> Result<DType> {
-    match (wanted, device.is_cpu()) {
-        (Dtype::Auto | Dtype::F32, true) | (Dtype::F32, false) => Ok(DType::F32),
-        (Dtype::Auto | Dtype::Bf16, false) => Ok(DType::BF16),
-        (Dtype::Bf16, true) => Err(Error::usage(
-            "`dtype: bf16` needs a GPU: the CPU trains in f32\nhint: write `dtype: auto`",
-        )),
-    }
-}
-
-/// Takes an output directory for a run, unless it has another one.
-fn belongs_to(out: &Path, identity: &Identity) -> Result<()> {
-    let path = out.join(IDENTITY);
-    if !path.exists() {
-        let mut text = serde_json::to_vec_pretty(identity).expect("plain data");
-        text.push(b'\n');
-        return disk::write_atomic(&path, &text);
-    }
-    let bytes = disk::read_small(&path, MAX_SMALL_BYTES)?;
-    let other: Identity = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::damaged("identity", &path, crate::error::shown_text(&error.to_string())))?;
-    refuse_other(out, &other, identity)
-}
-
-fn same_run(directory: &Path, state: &TrainerState, identity: &Identity) -> Result<()> {
-    let other = Identity {
-        recipe_digest: state.recipe_digest.clone(),
-        recipe: state.recipe.clone(),
-        dataset: state.dataset.clone(),
-        tokenizer: state.tokenizer.clone(),
-        base: state.base.clone(),
-    };
-    refuse_other(directory, &other, identity)
-}
-
-fn refuse_other(directory: &Path, other: &Identity, identity: &Identity) -> Result<()> {
-    if other == identity {
-        return Ok(());
-    }
-    let json = |identity: &Identity| {
-        let mut json = serde_json::to_value(identity).expect("plain data");
-        crate::recipe::remove(&mut json, &["recipe_digest"]);
-        json
-    };
-    let lines: Vec<String> = difference(&json(other), &json(identity))
-        .iter()
-        .map(|line| format!("\n  {line}"))
-        .collect();
-    Err(Error::Conflict {
-        path: directory.into(),
-        message: format!(
-            "belongs to another run:{}\nhint: give this run a directory of its own with `--out`",
-            lines.concat()
-        ),
-    })
-}
-
-impl Prepared<'_> {
-    /// The model and optimizer to go on with.
-    fn start(
-        &self,
-        found: Option<&Checkpoint>,
-        options: &Options,
-    ) -> Result<(crate::model::Model, Optimizer)> {
-        let recipe = &self.loaded.recipe;
-        let (device, dtype) = (&options.device, self.dtype);
-        let model = match found {
-            Some(found) if recipe.lora.is_none() => source::load_saved(&found.directory, device, dtype)?,
-            Some(found) => {
-                let mut model = self.source.load(recipe, device, dtype)?;
-                adapters::load(&mut model, &found.directory)?;
-                model
-            }
-            None => self.source.load(recipe, device, dtype)?,
-        };
-        let mut optimizer = Optimizer::new(&model, &recipe.optimizer, recipe.seed)?;
-        if let Some(found) = found {
-            let path = found.directory.join(OPTIMIZER);
-            let file = TensorFile::open(&path)?;
-            let tensors = file.tensors(&path)?;
-            optimizer.restore(|name| tensors.get(name)).map_err(|name| {
-                Error::damaged(
-                    "optimizer state",
-                    &path,
-                    format!("`{name}` is missing or has another size"),
-                )
-            })?;
-        }
-        Ok((model, optimizer))
-    }
 }
 
 /// What the loop over steps needs.
@@ -431,7 +233,7 @@ impl Run<'_> {
                 .prepared
                 .dataset_path
                 .join(&dataset.manifest().tokenizer.name);
-            let tokenizer = disk::read_small(&tokenizer, MAX_SMALL_BYTES)?;
+            let tokenizer = disk::read_small(&tokenizer, MAX_TOKENIZER_BYTES)?;
             disk::write_atomic(&directory.join("tokenizer.json"), &tokenizer)
         })?;
         self.saved = Some(saved);

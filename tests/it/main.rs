@@ -9,6 +9,7 @@ mod evaluation;
 mod hostile;
 mod inspect;
 mod learning;
+mod model;
 mod packing;
 mod properties;
 mod reading;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::crash::{has_strace, traced};
-use crate::scratch::{Finished, Random, Scratch, files_below, hashes, overwrite};
+use crate::scratch::{Finished, Random, Scratch, hashes, overwrite};
 use crate::train::{RECIPE, metrics, scratch, train};
 
 /// The last checkpoint of a run of [`RECIPE`].
@@ -29,10 +29,11 @@ fn goes_on(scratch: &Scratch, name: &str) {
         metrics(scratch, "reference", "loss"),
         "{name}"
     );
-    let left = files_below(&scratch.path(name));
+    let files = fs::read_dir(scratch.path(name)).unwrap();
+    let mut files = files.map(|entry| entry.unwrap().file_name());
     assert!(
-        !left.iter().any(|path| path.to_string_lossy().contains(".tmp")),
-        "{left:?}"
+        !files.any(|file| file.to_string_lossy().ends_with(".tmp")),
+        "{name}"
     );
 }
 
@@ -50,15 +51,19 @@ fn a_run_killed_at_random_goes_on_to_the_same_bytes() {
     let whole = started.elapsed();
     let mut random = Random(3);
     let mut n_killed = 0;
-    for _ in 0..8 {
+    for _ in 0..20 {
         let mut child = train(&scratch, "killed", &[])
-            .stderr(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(whole.mul_f64(0.1 + random.below(60) as f64 / 100.0));
+        std::thread::sleep(whole.mul_f64(0.1 + random.below(40) as f64 / 100.0));
         child.kill().unwrap();
-        n_killed += usize::from(!child.wait().unwrap().success());
+        if child.wait().unwrap().success() {
+            break;
+        }
+        n_killed += 1;
     }
+    println!("killed {n_killed} times");
     assert!(n_killed >= 1, "every run ended before it could be killed");
     goes_on(&scratch, "killed");
 }
@@ -167,7 +172,7 @@ fn a_signal_saves_the_run_and_ends_it_with_its_code() {
     let scratch = with_reference(RECIPE);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let name = format!("stopped-{code}");
-        let mut child = train(&scratch, &name, &[]).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = train(&scratch, &name, &[]).stdout(Stdio::null()).spawn().unwrap();
         while !scratch.path(&name).join("step-00000003").exists() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }

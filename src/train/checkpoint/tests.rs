@@ -45,7 +45,8 @@ fn the_newest_whole_checkpoint_is_found_and_old_ones_are_removed() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
         ("weights", |d| fs::write(d, [1; 99]).unwrap()),
         ("weights", |d| fs::write(d, [9; 100]).unwrap()),
         ("weights", |d| fs::remove_file(d).unwrap()),

@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_change_below_the_precision_is_kept_on_average() {
-        for value in [1.001f32, -3.14159, 1e-8, 65_537.3] {
+        for value in [1.001f32, -3.1719, 1e-8, 65_537.3] {
             let n = 100_000;
             let sum: f64 = (0..n).map(|i| f64::from(bf16::write(value, mix(i)).read())).sum();
             let mean = sum / n as f64;
