@@ -75,14 +75,14 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Rebuild one shard from the plan and the token store.
     Repair(repair::RepairArguments),
-    /// Make a randomly initialised model, or say what a checkpoint holds.
-    Model(model::ModelArguments),
-    /// Compare the ways to stretch RoPE to a longer context.
-    Rope(rope::RopeArguments),
     /// Find in a dataset what benchmarks ask.
     Overlap(overlap::OverlapArguments),
     /// Score the kept predictions of a benchmark again.
     Score(score::ScoreArguments),
+    /// Make a randomly initialised model, or say what a checkpoint holds.
+    Model(model::ModelArguments),
+    /// Compare the ways to stretch RoPE to a longer context.
+    Rope(rope::RopeArguments),
     /// Write a commented recipe to start from.
     Init(init::InitArguments),
     /// Print a JSON Schema: of recipes, of training recipes, of manifests, of `inspect --json` or `eval --json`.
@@ -134,10 +134,10 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &printer),
         Command::Verify(arguments) => verify::run(&arguments, &printer),
         Command::Repair(arguments) => repair::run(&arguments, &printer),
-        Command::Model(arguments) => model::run(&arguments, &printer),
-        Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Overlap(arguments) => overlap::run(&arguments, &printer),
         Command::Score(arguments) => score::run(&arguments, &printer),
+        Command::Model(arguments) => model::run(&arguments, &printer),
+        Command::Rope(arguments) => rope::run(&arguments, &printer),
         Command::Init(arguments) => init::run(&arguments, &printer),
         Command::Schema(arguments) => schema::run(&arguments, &printer),
         Command::Completions(arguments) => completions::run(&arguments, &printer),

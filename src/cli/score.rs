@@ -12,7 +12,8 @@ use crate::eval::rescore::{Rescored, rescore};
 
 #[derive(Debug, clap::Args)]
 pub struct ScoreArguments {
-    /// JSON lines with `gold` and `prediction`. Default: standard input.
+    /// `predictions.jsonl` of `eval`, or other JSON lines with `gold` and `prediction`. Default: standard
+    /// input.
     file: Option<PathBuf>,
 }
 
