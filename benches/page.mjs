@@ -57,13 +57,10 @@ async function zoom(page) {
     const out = [];
     let last = await frame();
     for (let step = 0; step < 240; step++) {
-      const { width } = canvas.getBoundingClientRect();
-      const { left, top } = canvas.getBoundingClientRect();
-      canvas.dispatchEvent(
-        new WheelEvent('wheel', {
-          deltaY: step < 120 ? -36 : 36, clientX: left + width * 0.53, clientY: top + width * 0.53, cancelable: true, bubbles: true,
-        }),
-      );
+      const { left, top, width } = canvas.getBoundingClientRect();
+      const [clientX, clientY] = [left + width * 0.53, top + width * 0.53];
+      const deltaY = step < 120 ? -36 : 36;
+      canvas.dispatchEvent(new WheelEvent('wheel', { deltaY, clientX, clientY, cancelable: true, bubbles: true }));
       const now = await frame();
       out.push(now - last);
       last = now;
@@ -73,7 +70,10 @@ async function zoom(page) {
   return { intervals, work: ((await busy(devtools)) - before) / intervals.length };
 }
 
-const quantile = (values, share) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))];
+const quantile = (values, share) => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+};
 const rounds = [];
 for (let round = 0; round < Number(values.rounds); round++) {
   const { context, page, marks } = await load();

@@ -206,7 +206,8 @@ impl Findings {
                 "the slowest of {} ranks works {slowdown:.2} times as long as the mean",
                 ranks.n_ranks
             );
-            let hint = "`balance: { ranks, accumulate, group }` in the recipe orders sequences by cost";
+            let hint =
+                "`balance` in the recipe orders sequences by cost; a larger `accumulate` evens out more";
             self.add("I040", Severity::Warning, message, hint);
         }
         let several = overview.fill.segments_per_sequence.max > 1;

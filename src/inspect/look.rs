@@ -26,6 +26,14 @@ pub fn color(index: usize) -> (u8, u8, u8) {
     PALETTE[index % PALETTE.len()]
 }
 
+/// The colour in which a letter can be read on the colour of segment `index`.
+pub fn label_color(index: usize) -> &'static str {
+    let (r, g, b) = color(index);
+    // Source: Rec. ITU-R BT.601, luma.
+    let luma = 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);
+    if luma < 110.0 { "#ffffff" } else { "#000000" }
+}
+
 /// The colour of segment `index` on a terminal of 256 colours: black letters on it can be read, and
 /// itself on black or white.
 pub fn terminal_color(index: usize) -> u8 {

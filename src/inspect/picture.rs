@@ -112,17 +112,19 @@ fn legend(sequence: &SequenceFigures, x: f64, y: f64) -> Markup {
             @for (i, (index, segment)) in named.iter().enumerate() {
                 @let (r, g, b) = look::color(*index);
                 rect x=(px(x)) y=(px(line(i))) width="15" height="15" rx="2" fill=(format!("#{r:02x}{g:02x}{b:02x}")) {}
-                text fill="#000000" x=(px(x + 7.5)) y=(px(line(i) + 11.5)) text-anchor="middle" { (segment.letter) }
+                text fill=(look::label_color(*index)) x=(px(x + 7.5)) y=(px(line(i) + 11.5)) text-anchor="middle" { (segment.letter) }
                 text class="ink" x=(px(x + 23.0)) y=(px(line(i) + 11.5)) { (shorten(&provenance(segment), 40)) }
                 text class="faint" x=(px(x + LEGEND_WIDTH)) y=(px(line(i) + 11.5)) text-anchor="end" { (count(u64::from(segment.len))) }
             }
             @if hidden > 0 {
                 text class="faint" x=(px(x + 23.0)) y=(px(line(named.len()) + 11.5)) { "and " (count(hidden as u64)) " shorter ones" }
             }
-            rect class="panel" x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
-            rect fill=(format!("url(#padding-{})", sequence.sequence)) x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
-            text class="ink" x=(px(x + 23.0)) y=(px(keys + 11.5)) { "padding: attends to nothing" }
-            text class="faint" x=(px(x + LEGEND_WIDTH)) y=(px(keys + 11.5)) text-anchor="end" { (count(padding)) }
+            @if padding > 0 {
+                rect class="panel" x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
+                rect fill=(format!("url(#padding-{})", sequence.sequence)) x=(px(x)) y=(px(keys)) width="15" height="15" rx="2" {}
+                text class="ink" x=(px(x + 23.0)) y=(px(keys + 11.5)) { "padding: attends to nothing" }
+                text class="faint" x=(px(x + LEGEND_WIDTH)) y=(px(keys + 11.5)) text-anchor="end" { (count(padding)) }
+            }
             @if sequence.full_attention {
                 rect class="cross" fill-opacity="0.45" x=(px(x)) y=(px(keys + LEGEND_LINE)) width="15" height="15" rx="2" {}
                 text class="ink" x=(px(x + 23.0)) y=(px(keys + LEGEND_LINE + 11.5)) { "different documents: attend here as well" }
@@ -203,4 +205,103 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, String> {
     let mut pixels = Pixmap::new(size.width(), size.height()).ok_or("it is too large")?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
     pixels.encode_png().map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::testing;
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    #[test]
+    fn pictures_look_as_recorded() {
+        insta::assert_snapshot!("overview_svg", overview_svg(&testing::overview()));
+        insta::assert_snapshot!("block_diagonal_svg", sequence_svg(&testing::mixed(false)));
+        insta::assert_snapshot!("full_attention_svg", sequence_svg(&testing::mixed(true)));
+    }
+
+    #[test]
+    fn a_picture_decodes_and_has_the_size_that_it_states() {
+        let drawn = png(&sequence_svg(&testing::mixed(false)), 2.0).unwrap();
+        let pixels = Pixmap::decode_png(&drawn).unwrap();
+        assert_eq!((pixels.width(), pixels.height()), (1740, 1100));
+        assert!(png("<p>", 1.0).is_err());
+        assert!(png(&sequence_svg(&testing::mixed(false)), 1e6).is_err());
+    }
+
+    /// What is painted last in the middle of each pair of a mask, from the marks of its SVG.
+    fn painted(svg: &str, seq_len: u32) -> Vec<char> {
+        let rect = Regex::new("<rect([^>]*)>").unwrap();
+        let attribute = Regex::new(r#" ([a-z-]+)="([^"]*)""#).unwrap();
+        // The square is the panel; what comes after it and before the rulers lies in it.
+        let marks: Vec<std::collections::HashMap<&str, &str>> = rect
+            .captures_iter(svg)
+            .map(|mark| attribute.captures_iter(mark.get(1).unwrap().as_str()))
+            .map(|mark| {
+                mark.map(|a| (a.get(1).unwrap().as_str(), a.get(2).unwrap().as_str()))
+                    .collect()
+            })
+            .collect();
+        let number = |mark: &std::collections::HashMap<&str, &str>, name: &str| -> f64 {
+            mark.get(name).map_or(0.0, |value| value.parse().unwrap())
+        };
+        let panel = marks
+            .iter()
+            .find(|mark| mark.get("class") == Some(&"panel"))
+            .unwrap();
+        let (left, top, side) = (number(panel, "x"), number(panel, "y"), number(panel, "width"));
+        let mut pairs = Vec::new();
+        for at in 0..seq_len * seq_len {
+            let middle = |position: u32| (f64::from(position) + 0.5) / f64::from(seq_len) * side;
+            let (x, y) = (left + middle(at % seq_len), top + middle(at / seq_len));
+            let mut found = '?';
+            for mark in &marks {
+                let (from_x, from_y) = (number(mark, "x"), number(mark, "y"));
+                let within = x > from_x
+                    && x < from_x + number(mark, "width")
+                    && y > from_y
+                    && y < from_y + number(mark, "height");
+                let fill = mark.get("fill").copied().unwrap_or_default();
+                found = match mark.get("class").copied() {
+                    _ if !within || fill == "none" => found,
+                    Some("panel") => '.',
+                    Some("paper") => found,
+                    Some("cross") => '#',
+                    _ if fill.starts_with("url") => '/',
+                    _ => '#',
+                };
+            }
+            pairs.push(found);
+        }
+        pairs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_mask_is_painted_as_the_dense_mask_says(
+            lens in prop::collection::vec(1u32..6, 1..6), padding in 0u32..5, gap in 0u32..3, full: bool,
+        ) {
+            let seq_len = lens.iter().sum::<u32>() + padding + gap * lens.len() as u32;
+            let mut figures = testing::sequence(&lens, seq_len, full);
+            let mut ids = Vec::new();
+            for (segment, id) in figures.segments.iter_mut().zip(1..) {
+                segment.offset += gap * (id - 1);
+                ids.resize(segment.offset as usize, 0);
+                ids.extend(std::iter::repeat_n(id, segment.len as usize));
+            }
+            ids.resize(seq_len as usize, 0);
+            let mask = mask_chart(&figures).body.into_string();
+            for (at, found) in painted(&mask, seq_len).into_iter().enumerate() {
+                let (q, k) = (ids[at / ids.len()], ids[at % ids.len()]);
+                let expected = match (q, k) {
+                    (0, _) | (_, 0) => '/',
+                    _ if full || q == k => '#',
+                    _ => '.',
+                };
+                prop_assert_eq!(found, expected, "pair {} of {:?}", at, ids);
+            }
+        }
+    }
 }

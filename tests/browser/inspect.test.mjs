@@ -71,6 +71,12 @@ function colors(page, view, pairs) {
   }, points);
 }
 
+/** The map's colour where the rulers meet: that of the paper. */
+async function cornerColor(page, view) {
+  const beside = -view.span * 0.06;
+  return (await colors(page, { ...view, query: 0, key: 0 }, [[beside, beside]]))[0];
+}
+
 function segmentAt(sequence, position) {
   return sequence.segments.findIndex((s) => s.offset <= position && position < s.offset + s.len);
 }
@@ -335,7 +341,7 @@ test('phone and desktop, light and dark: nothing scrolls sideways', async (t) =>
       await page.click('#theme');
       papers.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
       const view = await shown(page);
-      const [corner] = await colors(page, { ...view, query: 0, key: 0 }, [[-view.span * 0.06, -view.span * 0.06]]);
+      const corner = await cornerColor(page, view);
       const card = await page.$eval('.map', (map) => getComputedStyle(map).backgroundColor.match(/\d+/g).map(Number));
       assert.equal(corner, `#${card.map((c) => c.toString(16).padStart(2, '0')).join('')}`);
     }
@@ -343,7 +349,7 @@ test('phone and desktop, light and dark: nothing scrolls sideways', async (t) =>
   assert.equal(papers.size, 2);
 });
 
-test('tables can be saved, and opened for print', async (t) => {
+test('tables can be saved, and print is light with all tables open', async (t) => {
   const { page } = await open(t);
   await page.click('#context summary');
   const download = page.waitForEvent('download');
@@ -352,6 +358,17 @@ test('tables can be saved, and opened for print', async (t) => {
   assert.equal(file.suggestedFilename(), 'context.csv');
   const lines = readFileSync(await file.path(), 'utf8').trim().split('\n');
   assert.equal(lines.length, overview.context_kept.length + 1);
+
+  await page.click('#theme');
+  const view = await shown(page);
+  const paper = () => cornerColor(page, view);
+  const screen = await paper();
+  assert.notEqual(screen, '#ffffff');
+  await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+  assert.equal(await paper(), '#ffffff');
+  assert.equal(await page.locator('details.numbers:not([open])').count(), 0);
+  await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+  assert.equal(await paper(), screen);
   assert.ok((await page.pdf()).length > 10_000);
 });
 
@@ -387,7 +404,7 @@ test('text from documents stays text', async (t) => {
       images: document.images.length,
       scripts: document.querySelectorAll('script:not([data-part])').length,
       handlers: document.querySelectorAll('[onerror], [onload], [onclick]').length,
-      inText: document.querySelectorAll('.tok *, .where *, bdi *').length,
+      inText: document.querySelectorAll('.tok *, .where *, bdi :not(code)').length,
       text: document.querySelector('main').textContent + document.title,
     }));
     assert.deepEqual([made.images, made.scripts, made.handlers, made.inText], [0, 1, 0, 0]);

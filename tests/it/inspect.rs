@@ -3,7 +3,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
 
 use regex::Regex;
 use serde_json::Value;
@@ -234,7 +233,7 @@ fn whence_refuses_padding_changed_files_and_shards_alone() {
     );
 
     let corpus = fs::read_to_string(scratch.path("corpus.jsonl")).unwrap();
-    overwrite(&scratch.path("corpus.jsonl"), corpus.replace('e', "a"));
+    overwrite(&scratch.path("corpus.jsonl"), corpus.replace(" the ", " tha "));
     let refused = ask("out", "0").expect_code(3).stderr();
     assert!(
         refused.contains("corpus.jsonl") && refused.contains("hash"),
@@ -327,11 +326,13 @@ fn a_changed_boundary_is_the_first_finding() {
     let scratch = Scratch::packed(40, KINDS[0]);
     let dataset = scratch.open("out");
     let wanted = dataset.row(0).unwrap().cu_seqlens[1];
+    let same = |row: &u64| dataset.row(*row).unwrap().cu_seqlens[1] == wanted;
+    let n_rows = (0..dataset.len()).filter(same).count();
     drop(dataset);
     let shard = scratch.path("out/shard-00000.arrow");
     let mut bytes = fs::read(&shard).unwrap();
     let pattern = [0i32.to_le_bytes(), wanted.to_le_bytes()].concat();
-    // The first `cu_seqlens` stand behind the tokens: the last place that looks like them.
+    // Every place that looks like the beginning of those `cu_seqlens`.
     let places: Vec<usize> = (0..bytes.len() - 8)
         .filter(|&at| bytes[at..at + 8] == pattern[..])
         .collect();
@@ -350,7 +351,8 @@ fn a_changed_boundary_is_the_first_finding() {
             );
         }
     }
-    assert_eq!(found, 1);
+    // The same bytes may be the start of a piece in its document: that is found as well.
+    assert!(n_rows > 0 && found >= n_rows, "{found} of {n_rows}");
 }
 
 /// Everything that a document, a file name or a source name might try.
@@ -403,8 +405,11 @@ fn hostile_text_is_shown_as_symbols_everywhere() {
             .expect_code(0);
         shown.push(output.stdout());
     }
-    shown.push(fs::read_to_string(scratch.path("page.html")).unwrap());
-    shown.push(fs::read_to_string(scratch.path("a.svg")).unwrap());
+    let markup = ["page.html", "a.svg"].map(|name| fs::read_to_string(scratch.path(name)).unwrap());
+    for text in &markup {
+        assert!(!text.contains("<img") && !text.contains("<script>b"), "{text}");
+    }
+    shown.extend(markup);
     for text in shown {
         let text = sgr.replace_all(&text, "");
         let bad = |c: &char| {
@@ -412,7 +417,6 @@ fn hostile_text_is_shown_as_symbols_everywhere() {
                 || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}')
         };
         assert_eq!(text.chars().find(bad), None, "{text}");
-        assert!(!text.contains("<img") && !text.contains("<script>b"), "{text}");
         assert!(!text.contains(&"\u{301}".repeat(5)));
     }
 }

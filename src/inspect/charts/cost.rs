@@ -18,10 +18,14 @@ pub fn density(overview: &Overview) -> Chart {
     let all: u64 = attention.histogram.iter().sum();
     let step = (frame.right - frame.left) / n;
     let y = |sequences: u64| frame.y(sequences as f64 / most.max(1) as f64);
-    let share = |sequences: u64| format!("{:.0} %", 100.0 * sequences as f64 / all.max(1) as f64);
+    let share = |sequences: f64| format!("{:.0} %", 100.0 * sequences / all.max(1) as f64);
     let ticks: Vec<(f64, String)> = match most {
         0 => vec![(0.0, "0".into())],
-        _ => vec![(0.0, "0".into()), (0.5, share(most / 2)), (1.0, share(most))],
+        _ => vec![
+            (0.0, "0".into()),
+            (0.5, share(most as f64 / 2.0)),
+            (1.0, share(most as f64)),
+        ],
     };
     let quantiles = [
         ("p50", attention.density.p50),

@@ -19,7 +19,12 @@ pub fn draw(overview: &Overview) -> Chart {
     let y = |fill: f64| frame.y((fill - floor) / (1.0 - floor));
     let ticks: Vec<(f64, String)> = (0..=4)
         .map(|i| f64::from(i) / 4.0)
-        .map(|share| (share, percent(floor + (1.0 - floor) * share).replace(".00", "")))
+        .map(|share| {
+            (
+                share,
+                format!("{:.1} %", 100.0 * (floor + (1.0 - floor) * share)).replace(".0 %", " %"),
+            )
+        })
         .collect();
     let n = overview.fill.n_sequences;
     let step = (frame.right - frame.left) / profile.len().max(1) as f64;

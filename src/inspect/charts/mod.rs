@@ -55,11 +55,6 @@ pub fn ledger(overview: &Overview) -> Markup {
     ledger::draw(overview).svg()
 }
 
-/// The mask of a sequence with ruler and padding.
-pub fn mask(sequence: &SequenceFigures) -> Markup {
-    mask_chart(sequence).svg()
-}
-
 /// All charts of an overview that has something to show in them, with their titles.
 pub fn panels(overview: &Overview) -> Vec<(&'static str, Chart)> {
     let mut panels = Vec::new();
@@ -83,7 +78,7 @@ pub fn panels(overview: &Overview) -> Vec<(&'static str, Chart)> {
     panels
 }
 
-/// The mask of a sequence, to be placed in a picture.
+/// The mask of a sequence with ruler and padding, to be placed in a picture.
 pub fn mask_chart(sequence: &SequenceFigures) -> Chart {
     mask::draw(sequence)
 }

@@ -44,7 +44,11 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
             div.toolbar {
                 label.field.wide {
                     span { "Sequence" }
-                    select #sequence { @for (index, embedded) in sequences.iter().enumerate() { (choice(embedded, payloads, index == first)) } }
+                    select #sequence {
+                        @for (index, embedded) in sequences.iter().enumerate() {
+                            (choice(embedded, payloads, index == first))
+                        }
+                    }
                 }
                 form #go autocomplete="off" {
                     label.field {
@@ -62,8 +66,10 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
             }
             @let missing = sequences.len() - payloads.len();
             @let bare = payloads.iter().filter(|payload| !payload.has_tokens()).count();
-            @if missing > 0 && !payloads.is_empty() {
-                p.note { (missing) " of " (sequences.len()) " sequences are not embedded: the page would exceed 5 MB." }
+            @if missing > 0 {
+                p.note {
+                    (missing) " of " (sequences.len()) " sequences are not embedded: the page would exceed 5 MB."
+                }
             }
             @if bare > 0 {
                 p.note { (bare) " sequences are embedded without their tokens: the page would exceed 5 MB." }
@@ -71,7 +77,7 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
             div.map {
                 div.stage {
                     canvas #map tabindex="0" role="application" aria-roledescription="mask map"
-                        aria-label="Attention mask. Arrows move, plus and minus zoom, g goes to a token, question mark lists the keys."
+                        aria-label="Attention mask. Arrows move, plus and minus zoom, g goes to a token, ? lists the keys."
                         aria-describedby="pair"
                         data-palette=(palette.join(" "))
                         data-eod=(identity.eod_id) data-pad=(identity.pad_id)
@@ -102,7 +108,10 @@ pub fn section(overview: &Overview, sequences: &[Embedded], payloads: &[Payload]
             dialog #help aria-labelledby="help-title" {
                 h3 #help-title { "Keys on the map" }
                 dl.keys { @for (keys, what) in KEYS { dt { kbd { (keys) } } dd { (what) } } }
-                p { "Wheel or pinch zooms at the pointer, dragging moves. The address keeps the view: copy it to share a place." }
+                p {
+                    "Wheel or pinch zooms at the pointer, dragging moves. "
+                    "The address keeps the view: copy it to share a place."
+                }
                 form method="dialog" { button autofocus { "Close" } }
             }
             noscript { p.note { "The map needs JavaScript; everything else on this page does not." } }

@@ -66,6 +66,11 @@ pub fn glance(overview: &Overview) -> Markup {
         1 => "in one shard".into(),
         n => format!("in {} shards, {}", count(n), bytes(overview.identity.n_bytes)),
     };
+    let documents = match overview.identity.n_documents {
+        Some(n) => format!("of {} documents", count(n)),
+        None => "placed".into(),
+    };
+    let density = &attention.density;
     let padding = fill.padding_tail + fill.padding_align;
     let kept = overview
         .context_kept
@@ -75,12 +80,13 @@ pub fn glance(overview: &Overview) -> Markup {
     html! {
         dl.glance aria-label="At a glance" {
             (tile("Sequences", count(fill.n_sequences), shards))
-            (tile("Tokens", short(fill.tokens), overview.identity.n_documents.map_or("placed".into(), |n| format!("of {} documents", count(n)))))
+            (tile("Tokens", short(fill.tokens), documents))
             (tile("Fill", percent(fill.fill_ratio), format!("{} padding", short(padding))))
             @if let Some(kept) = kept {
-                (tile("Context kept", percent(kept.segments), format!("in segments ≥ {} (input {})", count(kept.len), percent(kept.documents))))
+                @let input = format!("in segments ≥ {} (input {})", count(kept.len), percent(kept.documents));
+                (tile("Context kept", percent(kept.segments), input))
             }
-            (tile("Attention", percent(attention.density.p50), format!("of dense at the median, at most {}", percent(attention.density.max))))
+            (tile("Attention", percent(density.p50), format!("of dense at the median, at most {}", percent(density.max))))
             (slowest_rank(&attention.ranks))
         }
     }
@@ -118,7 +124,10 @@ pub fn findings(findings: &[Finding]) -> Markup {
                         li class=(class) {
                             span.sign aria-hidden="true" { (sign) }
                             div {
-                                p { span.code { (finding.code) } " " b { (word) } " " bdi { (with_code(&finding.message)) } }
+                                p {
+                                    span.code { (finding.code) } " " b { (word) } " "
+                                    bdi { (with_code(&finding.message)) }
+                                }
                                 p.hint { bdi { (with_code(&finding.hint)) } }
                             }
                         }
@@ -132,7 +141,7 @@ pub fn findings(findings: &[Finding]) -> Markup {
 /// Text in which what stands between backticks is something to type.
 fn with_code(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return html! { (text) };
     }
     html! {
@@ -187,7 +196,7 @@ pub fn charts(overview: &Overview) -> Markup {
                 (figure(
                     "lengths",
                     "Lengths before and after",
-                    "Tokens by length of their document, and by length of the segment that packing made of it.",
+                    "Tokens by length of their document, and of the segment that packing made of it.",
                     charts::lengths(overview),
                     tables::lengths(overview),
                 ))
@@ -213,7 +222,7 @@ pub fn charts(overview: &Overview) -> Markup {
                     (figure(
                         "mixture",
                         "Sources, wanted and got",
-                        "Share of each source in the tokens placed, next to the share that the recipe asks for.",
+                        "Share of each source in the tokens placed, and the share that was asked for.",
                         charts::mixture(overview),
                         tables::mixture(mixture),
                     ))
@@ -222,7 +231,7 @@ pub fn charts(overview: &Overview) -> Markup {
                     "density",
                     "Attention cost of a sequence",
                     &format!(
-                        "Attending pairs over all pairs: {} at the median, {} at the 99th percentile. {} of {} sequences attend fully.",
+                        "Attending pairs over all: {} at the median, {} at p99. {} of {} sequences attend fully.",
                         percent(overview.attention.density.p50), percent(overview.attention.density.p99),
                         count(overview.attention.n_full), count(overview.fill.n_sequences),
                     ),
@@ -293,6 +302,8 @@ pub fn identity(identity: &Identity) -> Markup {
 /// How the page came about.
 pub fn footer() -> Markup {
     html! {
-        footer { p { "Made by ultrapack " (env!("CARGO_PKG_VERSION")) ". This page is one file: it loads nothing and sends nothing." } }
+        footer {
+            p { "Made by ultrapack " (env!("CARGO_PKG_VERSION")) ". One file: it loads nothing and sends nothing." }
+        }
     }
 }

@@ -83,8 +83,7 @@ impl Picture {
         };
         match (upper, lower) {
             (Half::Shade(_), _) | (_, Half::Shade(_)) => self.shade(line, column),
-            (Half::Solid(a), Half::Solid(b)) if a == b => ('█', ink(a)),
-            (Half::Solid(a), Half::Solid(b)) => ('▀', Ink::Halves(a, b)),
+            (Half::Solid(a), Half::Solid(b)) => ('█', ink(a.or(b))),
             (Half::Solid(a), _) => ('▀', ink(a)),
             (_, Half::Solid(b)) => ('▄', ink(b)),
             (Half::Padding, _) | (_, Half::Padding) => ('╱', Ink::Faint),

@@ -14,7 +14,7 @@ use crate::sequence::PositionMode;
 
 /// Where text starts behind the headings.
 const INDENT: usize = 10;
-/// Ranges of lengths that get a line each; shorter ones share one.
+/// Ranges of lengths that get a line each; shorter ones share one, and so do those beyond a sequence.
 const MAX_RANGES: u32 = 8;
 /// Sources that get a line each.
 const MAX_SOURCES: usize = 12;
@@ -208,7 +208,7 @@ fn fill(pen: &mut Pen, overview: &Overview) {
         .to(INDENT + 10)
         .say(Ink::Faint, "▕");
     let full = bar(fill.fill_ratio, cells, pen.look.ascii);
-    pen.say(Ink::After, &full).to(INDENT + 11 + cells);
+    pen.say(Ink::After, &full).pad(INDENT + 11 + cells);
     pen.say(Ink::Faint, "▏").end().to(INDENT);
     let per_sequence = &fill.segments_per_sequence;
     let line = [
@@ -293,21 +293,21 @@ fn lengths(pen: &mut Pen, overview: &Overview, bars: &Bars) {
         ""
     };
     bars.heads(pen, "", before, "tokens by segment");
-    let first = least.max((most + 1).saturating_sub(MAX_RANGES));
+    let last = most.min(overview.identity.seq_len.max(1).ilog2());
+    let first = least.max((last + 1).saturating_sub(MAX_RANGES)).min(last);
     let share = |ranges: &[LengthRange], power: u32| {
         let all: u64 = ranges.iter().map(|range| range.tokens).sum();
-        let own = ranges.iter().filter(|range| match power == first {
-            true => range.at_least < 2 << first,
-            false => range.at_least == 1 << power,
-        });
+        let own = ranges
+            .iter()
+            .filter(|range| range.at_least.max(1).ilog2().clamp(first, last) == power);
         own.map(|range| range.tokens).sum::<u64>() as f64 / all.max(1) as f64
     };
-    for power in first..=most {
+    for power in first..=last {
         let (from, to) = (length(1 << power), length(2 << power));
-        let label = if power == first && first > least {
-            format!("< {to}")
-        } else {
-            format!("{from}–{to}")
+        let label = match power {
+            _ if power == first && first > least => format!("< {to}"),
+            _ if power == last => format!("≥ {from}"),
+            _ => format!("{from}–{to}"),
         };
         let before = documents.map(|ranges| share(ranges, power));
         bars.line(pen, &label, before, share(&overview.segment_lens, power));
@@ -320,7 +320,7 @@ fn context(pen: &mut Pen, overview: &Overview, bars: &Bars) {
     bars.heads(
         pen,
         "",
-        if input { "kept of the input's" } else { "" },
+        if input { "in the input" } else { "" },
         "in the sequences",
     );
     for kept in &overview.context_kept {
@@ -347,7 +347,7 @@ fn cost(pen: &mut Pen, overview: &Overview) {
     pen.to(INDENT)
         .say(Ink::Faint, "0 ▕")
         .say(Ink::After, &columns(&attention.histogram));
-    pen.to(INDENT + 3 + attention.histogram.len())
+    pen.pad(INDENT + 3 + attention.histogram.len())
         .say(Ink::Faint, "▏ 1")
         .end();
     let ranks = &attention.ranks;

@@ -30,8 +30,6 @@ pub enum Ink {
     Segment(usize),
     /// A label on the colour of segment `.0`.
     OnSegment(usize),
-    /// Segment `.0` above segment `.1`, in one half-block; `None` is a pair of two documents.
-    Halves(Option<usize>, Option<usize>),
 }
 
 fn color(index: usize) -> Color {
@@ -39,9 +37,6 @@ fn color(index: usize) -> Color {
 }
 
 fn style(ink: Ink) -> Style {
-    // Pairs of two documents under full attention.
-    let cross = Color::from(Ansi256Color(243));
-    let half = |segment: Option<usize>| Some(segment.map_or(cross, color));
     let plain = Style::new();
     match ink {
         Ink::Plain => plain,
@@ -56,7 +51,6 @@ fn style(ink: Ink) -> Style {
         Ink::OnSegment(index) => plain
             .fg_color(Some(AnsiColor::Black.into()))
             .bg_color(Some(color(index))),
-        Ink::Halves(upper, lower) => plain.fg_color(half(upper)).bg_color(half(lower)),
     }
 }
 
@@ -111,12 +105,17 @@ impl Pen {
         self.put(ink, &text)
     }
 
-    /// Goes on at `column`, or behind a space if that is written already.
+    /// Goes on at `column`; right behind other text, after a space.
     pub fn to(&mut self, column: usize) -> &mut Self {
         let now = self.column();
-        self.blank += column
-            .saturating_sub(now)
-            .max(usize::from(now > 0 && column <= now));
+        let touches = now > 0 && column <= now && self.blank == 0;
+        self.blank += column.saturating_sub(now).max(usize::from(touches));
+        self
+    }
+
+    /// Goes on at `column`, or where the text ends if that is further.
+    pub fn pad(&mut self, column: usize) -> &mut Self {
+        self.blank += column.saturating_sub(self.column());
         self
     }
 

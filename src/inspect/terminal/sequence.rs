@@ -12,14 +12,14 @@ use crate::inspect::visible::visible;
 use crate::numbers::{count, length};
 
 /// Columns before the mask: a position and a letter.
-const LEFT: usize = 7;
+const LEFT: usize = 9;
 /// Columns of the mask at most, and with the documents beside it.
 const WIDEST: usize = 72;
 /// From this width on the documents stand beside the mask.
 const WIDE: usize = 110;
 /// Documents listed below a mask; of more, the longest are.
 const LISTED: usize = 24;
-/// Columns between positions on the ruler.
+/// Columns between positions on the ruler at least.
 const TICK: usize = 8;
 
 /// One sequence.
@@ -29,9 +29,10 @@ pub fn sequence(sequence: &SequenceFigures, look: &Look) -> String {
     let beside = look.width >= WIDE;
     let room = look
         .width
-        .saturating_sub(if beside { LEFT + 52 } else { LEFT })
+        .saturating_sub(if beside { LEFT + 58 } else { LEFT })
         .clamp(1, WIDEST);
-    let picture = Picture::new(sequence, room);
+    // An even number, so that the last line has two halves.
+    let picture = Picture::new(sequence, if room > 1 { room & !1 } else { 1 });
     let listed = listed(
         sequence,
         if beside {
@@ -43,7 +44,10 @@ pub fn sequence(sequence: &SequenceFigures, look: &Look) -> String {
     let hidden = sequence.segments.len() - listed.len();
 
     let column = LEFT + picture.n + 3;
-    scale(&mut pen, sequence, &picture);
+    let ticks = ticks(sequence, picture.n);
+    for (at, label) in ticks.iter().filter(|(at, label)| at + label.width() <= picture.n) {
+        pen.to(LEFT + at).say(Ink::Faint, label);
+    }
     if beside {
         list_head(&mut pen, column);
     }
@@ -54,9 +58,8 @@ pub fn sequence(sequence: &SequenceFigures, look: &Look) -> String {
     }
     pen.end();
     for line in 0..picture.n_lines() {
-        if line.is_multiple_of(TICK / 2) {
-            let at = u64::from(sequence.seq_len) * 2 * line as u64 / picture.n as u64;
-            pen.right(Ink::Faint, &position(at), LEFT - 2);
+        if let Some((_, label)) = ticks.iter().find(|(at, _)| at / 2 == line) {
+            pen.right(Ink::Faint, label, LEFT - 2);
         }
         pen.to(LEFT - 1);
         letter(&mut pen, sequence, picture.owners[2 * line]);
@@ -106,23 +109,17 @@ fn head(pen: &mut Pen, sequence: &SequenceFigures) {
     pen.wrap(Ink::Plain, &facts, 0).end();
 }
 
-/// A position on the ruler: short, and exact wherever a short name is.
-fn position(at: u64) -> String {
-    match at {
-        0..=9999 => at.to_string(),
-        _ if at.is_multiple_of(1024) => length(at),
-        _ => format!("{:.1}K", at as f64 / 1024.0),
-    }
-}
-
-/// Positions above the letters.
-fn scale(pen: &mut Pen, sequence: &SequenceFigures, picture: &Picture) {
-    for i in (0..picture.n).step_by(TICK) {
-        let label = position(u64::from(sequence.seq_len) * i as u64 / picture.n as u64);
-        if i + label.width() <= picture.n {
-            pen.to(LEFT + i).say(Ink::Faint, &label);
-        }
-    }
+/// Round positions, so many that they can be told apart, each with the column that it lies in.
+fn ticks(sequence: &SequenceFigures, n: usize) -> Vec<(usize, String)> {
+    let parts = [8, 4, 2, 1]
+        .into_iter()
+        .find(|parts| n / parts >= TICK)
+        .unwrap_or(1);
+    let seq_len = u64::from(sequence.seq_len);
+    (0..parts as u64)
+        .map(|i| seq_len * i / parts as u64)
+        .map(|at| ((at * n as u64 / seq_len.max(1)) as usize, length(at)))
+        .collect()
 }
 
 /// The letter of what a column or a line shows.
@@ -193,10 +190,25 @@ pub fn origin(pen: &mut Pen, segment: &SegmentFigures) {
 }
 
 fn key(pen: &mut Pen, sequence: &SequenceFigures) {
-    let mut key = String::from("rows are queries, columns are keys: █ attend · do not");
-    if sequence.n_tokens < u64::from(sequence.seq_len) {
-        key += " ╱ padding";
+    pen.say(Ink::Faint, "rows are queries, columns are keys").end();
+    let padding = sequence.n_tokens < u64::from(sequence.seq_len);
+    let marks = [
+        ("█", "attends", true),
+        ("·", "does not", true),
+        ("╱", "padding", padding),
+        (
+            "░▒▓",
+            "share of pairs, where documents are smaller than a cell",
+            true,
+        ),
+    ];
+    for (mark, meaning, _) in marks.iter().filter(|(_, _, occurs)| *occurs) {
+        if pen.column() > 0 && pen.room() < mark.width() + meaning.width() + 4 {
+            pen.end();
+        }
+        let start = if pen.column() > 0 { "   " } else { "" };
+        pen.say(Ink::Plain, &format!("{start}{mark}"))
+            .say(Ink::Faint, &format!(" {meaning}"));
     }
-    key += " ░▒▓ share, where documents are smaller than a cell";
-    pen.wrap(Ink::Faint, &key, 0);
+    pen.end();
 }

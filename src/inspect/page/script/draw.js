@@ -27,6 +27,7 @@ class Painter {
     this.colors = {
       paper: color('--card'), ink: color('--ink'), muted: color('--muted'), line: color('--line'),
       masked: color('--masked'), across: color('--across'), padding: color('--padding'), hatch: color('--hatch'),
+      hatched: color('--hatched'),
       accent: color('--accent'),
     };
     this.hatch = null;
@@ -180,13 +181,14 @@ class Painter {
     const { context: c, left, size } = this;
     const covered = this.coverage(axis);
     this.hatch ??= this.hatched();
-    c.fillStyle = this.hatch;
     for (let from = 0; from < size; ) {
       const share = covered[from];
       let to = from + 1;
       while (to < size && covered[to] === share) to++;
       if (share > 0.01) {
         c.globalAlpha = Math.min(share, 1);
+        // A line or two of a hatch are a shade, and a shade is drawn much faster.
+        c.fillStyle = to - from > 2 ? this.hatch : this.colors.hatched;
         if (axis === 'key') c.fillRect(left + from, left, to - from, size);
         else c.fillRect(left, left + from, size, to - from);
       }

@@ -51,10 +51,11 @@ class MaskMap {
     this.changed();
   }
 
+  /** Draws in the colours of the theme at once: a printer does not wait for a frame. */
   theme() {
     this.painter.theme();
     this.minimap.forget();
-    this.changed();
+    this.paint();
   }
 
   /** Draws before the next frame, however much changes until then. */

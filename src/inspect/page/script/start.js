@@ -2,13 +2,13 @@
 
 performance.mark('script');
 for (const holder of document.querySelectorAll('details.numbers')) addTools(holder);
-listenToPrint();
 
 const canvas = document.getElementById('map');
 const sequences = [...document.querySelectorAll('script[data-part="layout"]')].map((it) => it.dataset.sequence);
 const map = canvas && sequences.length > 0 ? new MaskMap(canvas) : null;
 
 listenToTheme(() => map?.theme());
+listenToPrint(() => map?.theme());
 
 /** Sequence and view of the address; the one chosen already if it names none that is here. */
 function openAddress() {

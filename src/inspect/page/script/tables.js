@@ -76,14 +76,21 @@ function listenToTheme(changed) {
   dark.addEventListener('change', changed);
 }
 
-/** Opens every table for printing. */
-function listenToPrint() {
-  let opened = [];
+/** Prints in light, with every table open. */
+function listenToPrint(changed) {
+  const root = document.documentElement;
+  let [opened, theme] = [[], undefined];
   addEventListener('beforeprint', () => {
     opened = [...document.querySelectorAll('details.numbers:not([open])')];
     for (const details of opened) details.open = true;
+    theme = root.dataset.theme;
+    root.dataset.theme = 'light';
+    changed();
   });
   addEventListener('afterprint', () => {
     for (const details of opened) details.open = false;
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+    changed();
   });
 }
