@@ -467,5 +467,5 @@ fn generate_answers_the_same_for_the_same_seed_and_reports_its_cost() {
     );
     // Whatever the model says, nothing reaches the terminal but text.
     let acts = |byte: &u8| *byte < 0x20 && *byte != b'\n';
-    assert!(!output.stdout.iter().any(|byte| acts(byte)));
+    assert!(!output.stdout.iter().any(acts));
 }

@@ -69,8 +69,8 @@ fn table(grid: &Grid, look: &Look) -> String {
         }
         let line = |cell: &dyn Fn(usize) -> String| {
             let mut line = format!(" {:<width$}", cell(0), width = widths[0]);
-            for column in from..to {
-                line += &format!("  {:>width$}", cell(column), width = widths[column]);
+            for (column, width) in widths.iter().enumerate().take(to).skip(from) {
+                line += &format!("  {:>width$}", cell(column));
             }
             line.trim_end().to_owned()
         };
@@ -148,7 +148,7 @@ fn paint(text: &str, style: Style, look: &Look) -> String {
 fn plain(text: &str, look: &Look) -> String {
     let text = shown_text(text);
     match look.ascii {
-        true => text.replace('±', "+-").replace('·', "-").replace('–', "-"),
+        true => text.replace('±', "+-").replace(['·', '–'], "-"),
         false => text,
     }
 }
