@@ -43,8 +43,6 @@ pub struct Identity {
     pub kind: Kind,
     /// The dataset's id, `blake3:…`.
     pub dataset: Option<String>,
-    /// The recipe's name.
-    pub recipe: Option<String>,
     /// Digest of the recipe's meaning.
     pub recipe_digest: String,
     /// Digest of the tokenizer file.

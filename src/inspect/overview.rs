@@ -185,7 +185,6 @@ fn identity(opened: &Opened) -> Identity {
         let manifest = manifest.expect("an opened shard has an info");
         manifest.shard_info(0)
     });
-    let name = manifest.and_then(|manifest| manifest.recipe["name"].as_str());
     Identity {
         path: opened.shown(),
         kind: match manifest {
@@ -193,7 +192,6 @@ fn identity(opened: &Opened) -> Identity {
             None => Kind::Shard,
         },
         dataset: manifest.map(|manifest| manifest.dataset.clone()),
-        recipe: name.map(shown_text),
         recipe_digest: shown_text(&info.recipe_digest),
         tokenizer_digest: shown_text(&info.tokenizer_digest),
         format_version: manifest.map_or(FORMAT_VERSION.into(), |m| shown_text(&m.format_version)),

@@ -21,15 +21,11 @@ const HEADING: f64 = 58.0;
 /// The charts of a dataset, two in a row.
 pub fn overview_svg(overview: &Overview) -> String {
     let identity = &overview.identity;
-    let name = identity.recipe.as_deref().unwrap_or(match identity.kind {
+    let kind = match identity.kind {
         Kind::Dataset => "Dataset",
         Kind::Shard => "Shard",
-    });
-    let name = format!(
-        "{}  {}",
-        shorten(&visible(name.as_bytes()), 60),
-        shorten(&identity.path, 60)
-    );
+    };
+    let name = format!("{kind}  {}", shorten(&identity.path, 60));
     let dataset = identity.dataset.as_deref().map(|id| {
         format!(
             " · {}",

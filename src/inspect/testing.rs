@@ -97,7 +97,6 @@ pub fn overview() -> Overview {
             path: "out/mixed".into(),
             kind: Kind::Dataset,
             dataset: Some("blake3:0123456789abcdef0123456789abcdef".into()),
-            recipe: Some("mixed".into()),
             recipe_digest: "blake3:ab".into(),
             tokenizer_digest: "blake3:cd".into(),
             format_version: "1.0".into(),

@@ -233,7 +233,8 @@ fn whence_refuses_padding_changed_files_and_shards_alone() {
     );
 
     let corpus = fs::read_to_string(scratch.path("corpus.jsonl")).unwrap();
-    overwrite(&scratch.path("corpus.jsonl"), corpus.replace(" the ", " tha "));
+    let changed = corpus.replace('e', "a").replace("\"taxt\"", "\"text\"");
+    overwrite(&scratch.path("corpus.jsonl"), changed);
     let refused = ask("out", "0").expect_code(3).stderr();
     assert!(
         refused.contains("corpus.jsonl") && refused.contains("hash"),
@@ -325,14 +326,14 @@ fn other_boundaries_than_planned_are_found_and_a_damaged_shard_has_a_name() {
 fn a_changed_boundary_is_the_first_finding() {
     let scratch = Scratch::packed(40, KINDS[0]);
     let dataset = scratch.open("out");
-    let wanted = dataset.row(0).unwrap().cu_seqlens[1];
-    let same = |row: &u64| dataset.row(*row).unwrap().cu_seqlens[1] == wanted;
-    let n_rows = (0..dataset.len()).filter(same).count();
+    let first = |row| dataset.row(row).unwrap().cu_seqlens[1];
+    let wanted = first(0);
+    let n_alike = (0..dataset.len()).filter(|&row| first(row) == wanted).count();
     drop(dataset);
     let shard = scratch.path("out/shard-00000.arrow");
     let mut bytes = fs::read(&shard).unwrap();
     let pattern = [0i32.to_le_bytes(), wanted.to_le_bytes()].concat();
-    // Every place that looks like the beginning of those `cu_seqlens`.
+    // Tokens may look like it as well, but they are not read.
     let places: Vec<usize> = (0..bytes.len() - 8)
         .filter(|&at| bytes[at..at + 8] == pattern[..])
         .collect();
@@ -351,8 +352,8 @@ fn a_changed_boundary_is_the_first_finding() {
             );
         }
     }
-    // The same bytes may be the start of a piece in its document: that is found as well.
-    assert!(n_rows > 0 && found >= n_rows, "{found} of {n_rows}");
+    // The start of a continued document may look like it too, and is compared with the plan as well.
+    assert!(found >= n_alike, "{found} of {n_alike}");
 }
 
 /// Everything that a document, a file name or a source name might try.
@@ -417,6 +418,11 @@ fn hostile_text_is_shown_as_symbols_everywhere() {
                 || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}')
         };
         assert_eq!(text.chars().find(bad), None, "{text}");
+        let markup = text.starts_with("<!DOCTYPE") || text.starts_with("<svg");
+        assert!(
+            !markup || !(text.contains("<img") || text.contains("<script>b")),
+            "{text}"
+        );
         assert!(!text.contains(&"\u{301}".repeat(5)));
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::frame::{Chart, Frame, HEIGHT, WIDTH, every, px};
+use super::frame::{Chart, Frame, HEIGHT, WIDTH, every, percent_ticks, percent_top, px};
 use crate::inspect::figures::Overview;
 use crate::numbers::{count, percent};
 
@@ -17,16 +17,9 @@ pub fn density(overview: &Overview) -> Chart {
     let most = attention.histogram.iter().copied().max().unwrap_or(0);
     let all: u64 = attention.histogram.iter().sum();
     let step = (frame.right - frame.left) / n;
-    let y = |sequences: u64| frame.y(sequences as f64 / most.max(1) as f64);
-    let share = |sequences: f64| format!("{:.0} %", 100.0 * sequences / all.max(1) as f64);
-    let ticks: Vec<(f64, String)> = match most {
-        0 => vec![(0.0, "0".into())],
-        _ => vec![
-            (0.0, "0".into()),
-            (0.5, share(most as f64 / 2.0)),
-            (1.0, share(most as f64)),
-        ],
-    };
+    let share = |sequences: u64| sequences as f64 / all.max(1) as f64;
+    let top = percent_top(share(most));
+    let y = |sequences: u64| frame.y(share(sequences) / top);
     let quantiles = [
         ("p50", attention.density.p50),
         ("p99", attention.density.p99),
@@ -43,7 +36,7 @@ pub fn density(overview: &Overview) -> Chart {
         height: HEIGHT,
         label: "Histogram: sequences by the share of their query and key pairs that attend".into(),
         body: html! {
-            (frame.across(&ticks))
+            (frame.across(&percent_ticks(top)))
             (frame.above("share of sequences", &[]))
             text class="ink" x=(px(frame.right)) y="14" text-anchor="end" xml:space="preserve" { (legend) }
             @for (i, &sequences) in attention.histogram.iter().enumerate() {

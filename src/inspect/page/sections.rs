@@ -266,10 +266,9 @@ fn ranks(ranks: &RankFigures) -> String {
 pub fn identity(identity: &Identity) -> Markup {
     let optional = |text: &Option<String>| text.clone().unwrap_or("—".into());
     let number = |n: u32| count(u64::from(n));
-    let rows: [(&str, String); 15] = [
+    let rows: [(&str, String); 14] = [
         ("Path", identity.path.clone()),
         ("Dataset", optional(&identity.dataset)),
-        ("Recipe", optional(&identity.recipe)),
         ("Recipe digest", identity.recipe_digest.clone()),
         ("Tokenizer digest", identity.tokenizer_digest.clone()),
         ("Format", identity.format_version.clone()),

@@ -8,7 +8,7 @@ pub fn plain(text: &str) -> String {
             ' '..='~' => out.push(c),
             '×' => out.push('x'),
             '≥' => out.push_str(">="),
-            '…' | '⋮' => out.push('~'),
+            '…' => out.push('~'),
             '→' => out.push_str("->"),
             '–' | '─' => out.push('-'),
             '·' => out.push('.'),

@@ -57,13 +57,6 @@ fn facts(pen: &mut Pen, indent: usize, facts: &[(String, Ink)]) {
 fn identity(pen: &mut Pen, overview: &Overview) {
     let identity = &overview.identity;
     pen.quote(Ink::Bold, &identity.path);
-    if let Some(recipe) = identity
-        .recipe
-        .as_deref()
-        .filter(|name| !identity.path.ends_with(name))
-    {
-        pen.say(Ink::Plain, "  ").quote(Ink::Plain, recipe);
-    }
     match (&identity.dataset, identity.kind) {
         (Some(dataset), _) => {
             let id: String = dataset.chars().take(23).collect();

@@ -126,7 +126,7 @@ fn ticks(sequence: &SequenceFigures, n: usize) -> Vec<(usize, String)> {
 fn letter(pen: &mut Pen, sequence: &SequenceFigures, owner: Owner) {
     match owner {
         Owner::Padding => pen.say(Ink::Faint, "╱"),
-        Owner::Segment { alone: false, .. } => pen.say(Ink::Before, "⋮"),
+        Owner::Segment { alone: false, .. } => pen.say(Ink::Before, ":"),
         Owner::Segment { index, .. } => {
             let letter = sequence.segments[index].letter;
             pen.say(Ink::OnSegment(index), letter.encode_utf8(&mut [0; 4]))
