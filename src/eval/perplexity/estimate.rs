@@ -1,5 +1,8 @@
 //! The two estimators: which tokens to mask, and what to average.
 
+use std::fmt;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::masks::{stratified, stream, subset};
@@ -39,7 +42,7 @@ impl Predictor for ModelPredictor<'_> {
 }
 
 /// How perplexity is estimated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Estimator {
     /// Chunks of `chunk` tokens behind their prefix. A curve averages over all chunks up to a length.
@@ -56,6 +59,27 @@ pub enum Estimator {
         /// Masks drawn for each window.
         draws: u32,
     },
+}
+
+impl fmt::Display for Estimator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chunks {
+                chunk,
+                draws,
+                stride: 1,
+            } => {
+                write!(f, "all chunks of {chunk} tokens, masks per chunk: {draws}")
+            }
+            Self::Chunks { chunk, draws, stride } => {
+                write!(
+                    f,
+                    "one in {stride} chunks of {chunk} tokens, masks per chunk: {draws}"
+                )
+            }
+            Self::Window { draws } => write!(f, "whole windows, masks per window: {draws}"),
+        }
+    }
 }
 
 /// One measurement: a text up to a length.

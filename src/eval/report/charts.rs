@@ -18,7 +18,7 @@ pub fn pictures(summary: &Summary) -> Vec<(&'static str, String)> {
         .map(|subject| visible(subject.name.as_bytes()));
     let names: Vec<String> = names.collect();
     if let (Some(settings), Some(chart)) = (&summary.perplexity, perplexity(summary)) {
-        let facts = format!("{} texts · {}", settings.n_texts, settings.estimator);
+        let facts = format!("texts: {} · {}", settings.n_texts, settings.estimator);
         let panels = [("Perplexity by length", chart)];
         pictures.push(("perplexity", inspect::sheet(&names.join(", "), &facts, &panels)));
     }

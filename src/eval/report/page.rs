@@ -70,7 +70,7 @@ fn perplexity(summary: &Summary) -> Markup {
             h2 { "Perplexity by length" }
             p.lead {
                 "An upper bound from masked cross entropy: comparable with itself only. "
-                (count(settings.n_texts)) " texts from " bdi { (shown(&settings.source)) } ", " code { (settings.estimator) } ", seed " (settings.seed) "."
+                "Texts: " (count(settings.n_texts)) " from " bdi { (shown(&settings.source)) } "; " (settings.estimator) "; seed " (settings.seed) "."
             }
             div.figures {
                 @if let Some(chart) = charts::perplexity(summary) { (figure("Curve", &chart)) }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::eval::perplexity::Point;
+use crate::eval::perplexity::{Estimator, Point};
 use crate::eval::run::{
     BenchmarkFigures, BenchmarkSettings, CurveFigures, PerplexityFigures, SubjectFigures,
 };
@@ -88,7 +88,7 @@ fn summary() -> Summary {
             digest: "blake3:1".into(),
             n_texts: 2,
             n_too_short: 1,
-            estimator: json!({ "window": { "draws": 16 } }),
+            estimator: Estimator::Window { draws: 16 },
             seed: 1,
             lengths: vec![4096, 8192, 16384],
         }),

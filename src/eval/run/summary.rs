@@ -107,7 +107,7 @@ pub struct PerplexityFigures {
     /// Texts that were too short and left out.
     pub n_too_short: u64,
     /// The estimator with its settings.
-    pub estimator: Value,
+    pub estimator: Estimator,
     /// Decides the masks.
     pub seed: u64,
     /// Lengths, tokens.
@@ -137,7 +137,7 @@ impl Summary {
                 digest: own.texts.digest.clone(),
                 n_texts: own.texts.texts.len() as u64,
                 n_too_short: own.texts.n_too_short,
-                estimator: serde_json::to_value(own.estimator).expect("plain data"),
+                estimator: own.estimator,
                 seed: own.seed,
                 lengths: own.lengths.clone(),
             }),
