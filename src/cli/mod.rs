@@ -58,7 +58,6 @@ struct Display {
     color: output::Color,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one, for the whole run")]
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Pack a recipe's documents into a dataset. Interrupted, it goes on where it stopped.
