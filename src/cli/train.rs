@@ -57,8 +57,8 @@ pub fn run(arguments: &TrainArguments, printer: &Printer) -> Result<()> {
     }
     let options = Options {
         out: output_directory(&loaded, arguments.out.as_deref()),
+        device_bytes: device::free_bytes(&device),
         device,
-        device_bytes: None,
         peak_flops: None,
         stop_after: arguments.steps,
         resume_from: arguments.resume_from.clone(),
@@ -173,6 +173,7 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
         .warnings
         .iter()
         .for_each(|warning| printer.warning(warning));
+    let device_bytes = device::free_bytes(device);
     let forecast = &prepared.forecast;
     let rate = product_rate(device)?;
     let step_flops = forecast.computed_flops_per_sequence * forecast.sequences_per_step as f64;
@@ -183,11 +184,12 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
             "host_bytes": forecast.total_bytes(true),
             "device_bytes": forecast.total_bytes(false),
             "host_available_bytes": prepared.host_bytes,
+            "device_available_bytes": device_bytes,
             "matmul_flops_per_sec": rate,
             "step_secs_at_matmul_rate": step_secs,
         });
         printer.json_result("train_dry_run", &result)?;
-        return prepared.must_fit(None);
+        return prepared.must_fit(device_bytes);
     }
     let place = |on_host| if on_host { "host" } else { "device" };
     let parts = forecast.memory.iter().filter(|part| part.bytes > 0);
@@ -205,11 +207,11 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
             rows.push(vec!["total".into(), place(on_host).into(), bytes(total)]);
         }
     }
-    rows.extend(
-        prepared
-            .host_bytes
-            .map(|available| vec!["available".into(), "host".into(), bytes(available)]),
-    );
+    for (on_host, available) in [(true, prepared.host_bytes), (false, device_bytes)] {
+        rows.extend(
+            available.map(|available| vec!["available".into(), place(on_host).into(), bytes(available)]),
+        );
+    }
     let trained = match forecast.n_trained == forecast.n_params {
         true => String::new(),
         false => format!(", {} of them trained", short(forecast.n_trained)),
@@ -231,7 +233,7 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
         flops(rate),
     );
     printer.result(&text)?;
-    prepared.must_fit(None)
+    prepared.must_fit(device_bytes)
 }
 
 /// `1.25e15`.

@@ -46,6 +46,20 @@ fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
+/// Memory of a GPU that nobody uses, in bytes; none of the CPU, or where the driver does not tell.
+#[cfg(feature = "cuda")]
+pub fn free_bytes(device: &Device) -> Option<u64> {
+    let card = device.as_cuda_device().ok()?;
+    let all = super::cuda::Facts::of(card).ok()?.memory_bytes;
+    Some(all.saturating_sub(super::cuda::Facts::used_bytes(card).ok()?))
+}
+
+/// Memory of a GPU that nobody uses, in bytes; this program can use none.
+#[cfg(not(feature = "cuda"))]
+pub fn free_bytes(_: &Device) -> Option<u64> {
+    None
+}
+
 #[cfg(feature = "cuda")]
 fn gpu(number: usize) -> Result<Device> {
     let unusable = |error: String| {
