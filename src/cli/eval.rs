@@ -232,8 +232,12 @@ pub fn run(arguments: &EvalArguments, printer: &Printer) -> Result<()> {
         device,
         dtype,
     };
-    let watched = Arc::clone(&monitor);
-    let progress = Progress::lines(printer, move || line(&watched.status()), Vec::new);
+    let (watched, warned) = (Arc::clone(&monitor), Arc::clone(&monitor));
+    let progress = Progress::lines(
+        printer,
+        move || line(&watched.status()),
+        move || warned.take_warnings(),
+    );
     let result = arguments
         .model
         .install(|| run::run(&plan, &arguments.out, &monitor));

@@ -70,7 +70,7 @@ enum Command {
     /// Train a masked-diffusion model on a dataset. Interrupted, it goes on where it stopped.
     Train(train::TrainArguments),
     /// Evaluate checkpoints by length: needle in a haystack, RULER, LongBench, perplexity.
-    Eval(eval::EvalArguments),
+    Eval(Box<eval::EvalArguments>),
     /// Answer a prompt, and show how the answer comes out of the noise.
     Generate(generate::GenerateArguments),
     /// Check a dataset for damage.

@@ -58,8 +58,8 @@ pub fn run(arguments: &TrainArguments, printer: &Printer) -> Result<()> {
     let options = Options {
         out: output_directory(&loaded, arguments.out.as_deref()),
         device_bytes: device::free_bytes(&device),
+        peak_flops: device::peak_flops(&device),
         device,
-        peak_flops: None,
         stop_after: arguments.steps,
         resume_from: arguments.resume_from.clone(),
     };
@@ -173,8 +173,8 @@ fn dry_run(loaded: &LoadedTrainRecipe, device: &Device, printer: &Printer) -> Re
         .warnings
         .iter()
         .for_each(|warning| printer.warning(warning));
-    let device_bytes = device::free_bytes(device);
     let forecast = &prepared.forecast;
+    let device_bytes = device::free_bytes(device);
     let rate = product_rate(device)?;
     let step_flops = forecast.computed_flops_per_sequence * forecast.sequences_per_step as f64;
     let step_secs = step_flops / rate;

@@ -13,6 +13,54 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
+/// Memory of a GPU that nobody uses, in bytes; `None` of the CPU, or if the driver does not tell.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(unused_variables, reason = "only a GPU has some")
+)]
+pub fn free_bytes(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    {
+        let device = device.as_cuda_device().ok()?;
+        let used = super::cuda::Facts::used_bytes(device).ok()?;
+        let all = super::cuda::Facts::of(device).ok()?.memory_bytes;
+        all.checked_sub(used)
+    }
+    #[cfg(not(feature = "cuda"))]
+    None
+}
+
+/// Dense bf16 FLOP/s that the maker states for a GPU, by a part of its name.
+///
+/// Source: NVIDIA's data sheets of the SXM parts; a card with less power or fewer units reaches less.
+#[cfg(any(feature = "cuda", test))]
+const PEAKS: [(&str, f64); 4] = [
+    ("A100", 312e12),
+    ("H100", 989e12),
+    ("H200", 989e12),
+    ("L40S", 362e12),
+];
+
+/// Peak of a GPU in bf16, in FLOP/s; `None` of the CPU and of cards that are not known.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(unused_variables, reason = "only a GPU has one")
+)]
+pub fn peak_flops(device: &Device) -> Option<f64> {
+    #[cfg(feature = "cuda")]
+    {
+        peak_of(&super::cuda::Facts::of(device.as_cuda_device().ok()?).ok()?.name)
+    }
+    #[cfg(not(feature = "cuda"))]
+    None
+}
+
+#[cfg(any(feature = "cuda", test))]
+fn peak_of(name: &str) -> Option<f64> {
+    let known = PEAKS.iter().find(|(part, _)| name.contains(part));
+    known.map(|(_, peak)| *peak)
+}
+
 /// Opens `auto`, `cpu` or `cuda:N`. `auto` is the first GPU, or the CPU where none can be used.
 ///
 /// # Errors
@@ -44,20 +92,6 @@ pub fn open(name: &str) -> Result<Opened> {
 
 fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Memory of a GPU that nobody uses, in bytes; none of the CPU, or where the driver does not tell.
-#[cfg(feature = "cuda")]
-pub fn free_bytes(device: &Device) -> Option<u64> {
-    let card = device.as_cuda_device().ok()?;
-    let all = super::cuda::Facts::of(card).ok()?.memory_bytes;
-    Some(all.saturating_sub(super::cuda::Facts::used_bytes(card).ok()?))
-}
-
-/// Memory of a GPU that nobody uses, in bytes; this program can use none.
-#[cfg(not(feature = "cuda"))]
-pub fn free_bytes(_: &Device) -> Option<u64> {
-    None
 }
 
 #[cfg(feature = "cuda")]
@@ -100,6 +134,14 @@ mod tests {
         assert!(!error.contains('\u{1b}'), "{error}");
         let beyond = open("cuda:99999999999999999999999").unwrap_err().to_string();
         assert!(beyond.contains("is no device"), "{beyond}");
+    }
+
+    #[test]
+    fn the_peak_of_a_known_card_is_found_by_its_name() {
+        assert_eq!(peak_of("NVIDIA H100 80GB HBM3"), Some(989e12));
+        assert_eq!(peak_of("NVIDIA A100-SXM4-80GB"), Some(312e12));
+        assert_eq!(peak_of("NVIDIA GeForce RTX 4090"), None);
+        assert_eq!((free_bytes(&Device::Cpu), peak_flops(&Device::Cpu)), (None, None));
     }
 
     #[test]

@@ -114,8 +114,10 @@ mod tests {
 
     #[test]
     fn every_byte_has_its_character() {
+        // DEL is not one of the characters that stand for bytes: it stands for itself.
         let mut seen: Vec<u8> = (0x21..=0x143)
             .filter_map(char::from_u32)
+            .filter(|&c| c != '\u{7f}')
             .map(|c| byte_level(&c.to_string()))
             .filter(|bytes| bytes.len() == 1)
             .map(|bytes| bytes[0])

@@ -374,7 +374,7 @@ fn wrong_input_is_one_clear_error() {
             2,
             "tokenizer `short.txt`",
         ),
-        ([&niah[..], &["--temperature", "-1"]].concat(), 2, "temperature"),
+        ([&niah[..], &["--temperature=-1"]].concat(), 2, "temperature"),
         (
             vec![
                 "generate",

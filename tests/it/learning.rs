@@ -57,16 +57,16 @@ fn a_model_learns_and_without_scaling_it_collapses_where_both_forms_of_ntk_hold(
         [64, 128, 256, 512, 1024]
     );
 
-    // It has learned more than which letters are frequent: by at least 0.35 nats at the trained length.
+    // It has learned more than which letters are frequent: by at least 0.6 nats at the trained length.
     let entropy = unigram_entropy(&std::fs::read(scratch.path("study/heldout.txt")).unwrap());
     assert!(
-        none[0].1.ln() < entropy - 0.35,
+        none[0].1.ln() < entropy - 0.6,
         "{none:?}, unigram entropy {entropy}"
     );
-    // Without scaling nothing of it is left from 4 times the trained length on ...
-    for (length, perplexity) in &none[2..] {
-        assert!(perplexity.ln() > none[0].1.ln() + 0.3, "{length}: {none:?}");
-    }
+    // Without scaling that is lost beyond: it is worse at 4 times the trained length, and from 8 times on by at
+    // least half a nat ...
+    let lost = |index: usize| none[index].1.ln() - none[0].1.ln();
+    assert!(lost(2) > 0.1 && lost(3) > 0.5 && lost(4) > 0.5, "{none:?}");
     // ... and at 16 times either form of NTK is better by at least 0.3 nats.
     for scaled in [&ntk, &diffusion] {
         assert!(scaled[4].1.ln() < none[4].1.ln() - 0.3, "{none:?} {scaled:?}");

@@ -63,7 +63,7 @@ fn every_kind_of_inspection_follows_its_schema() {
 #[test]
 fn the_command_line_prints_the_checked_in_schemas() {
     let scratch = Scratch::new();
-    for name in ["recipe", "train", "manifest", "inspect"] {
+    for name in ["recipe", "train", "manifest", "inspect", "eval"] {
         let file = format!("schemas/{name}.schema.json");
         let expected = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap();
         let printed = scratch.ultrapack(&["schema", name]).expect_code(0);

@@ -134,7 +134,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    pub fn n_pending(&self) -> Pending {
+    pub fn pending(&self) -> Pending {
         Pending {
             n: self.pending.len() as u64,
             weight: self

@@ -77,8 +77,8 @@ pub fn run(plan: &Plan<'_>, out: &Path, monitor: &Monitor) -> Result<Summary> {
     for subject in &plan.subjects {
         let answers = answers::Work::new(plan, subject, &predictions);
         let perplexities = perplexities::Work::new(plan, subject, &measured);
-        monitor.subject(&subject.name, answers.n_pending() + perplexities.n_pending());
-        let mut model = Loaded::new(plan, subject);
+        monitor.subject(&subject.name, answers.pending() + perplexities.pending());
+        let mut model = Loaded::new(plan, subject, monitor);
         perplexities.run(&mut model, &mut measured, monitor)?;
         let skipped = answers.run(&mut model, &mut predictions, monitor)?;
         figures.push(summary::subject(plan, subject, &predictions, &measured, skipped)?);
@@ -91,13 +91,15 @@ struct Loaded<'a> {
     subject: &'a Subject,
     device: &'a Device,
     dtype: DType,
+    monitor: &'a Monitor,
     model: Option<Model>,
 }
 
 impl<'a> Loaded<'a> {
-    fn new(plan: &'a Plan<'_>, subject: &'a Subject) -> Self {
+    fn new(plan: &'a Plan<'_>, subject: &'a Subject, monitor: &'a Monitor) -> Self {
         Self {
             subject,
+            monitor,
             device: &plan.device,
             dtype: plan.dtype,
             model: None,
@@ -106,7 +108,11 @@ impl<'a> Loaded<'a> {
 
     fn get(&mut self) -> Result<&Model> {
         if self.model.is_none() {
-            self.model = Some(self.subject.load(self.device, self.dtype)?);
+            let model = self.subject.load(self.device, self.dtype)?;
+            for note in &model.rope().notes {
+                self.monitor.warn(format!("{}: {note}", self.subject.name));
+            }
+            self.model = Some(model);
         }
         Ok(self.model.as_ref().expect("just loaded"))
     }

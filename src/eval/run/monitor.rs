@@ -33,6 +33,7 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Monitor {
     state: Mutex<State>,
+    warnings: Mutex<Vec<String>>,
     stop: AtomicI32,
 }
 
@@ -63,6 +64,15 @@ impl Monitor {
             0 => Ok(()),
             signal => Err(Error::Interrupted { signal }),
         }
+    }
+
+    /// What the user should know and was not told yet.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().expect("no panic while held"))
+    }
+
+    pub(super) fn warn(&self, message: String) {
+        self.warnings.lock().expect("no panic while held").push(message);
     }
 
     /// A subject begins, with so many pieces of work that are not finished and their weight.

@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    pub fn n_pending(&self) -> Pending {
+    pub fn pending(&self) -> Pending {
         let draws = self.plan.map_or(0, |plan| match plan.estimator {
             Estimator::Chunks { draws, .. } | Estimator::Window { draws } => draws,
         });
