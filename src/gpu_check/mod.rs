@@ -6,6 +6,7 @@
 
 mod attention;
 mod gradients;
+mod optimizer;
 mod speed;
 
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub enum Section {
     Kernels,
     /// Attention through its door, forward and backward, against f64 on the CPU.
     Attention,
-    /// Loss and gradients of a whole model, against f64 on the CPU.
+    /// Loss and gradients of a whole model against f64 on the CPU, and the optimizer against the one on the CPU.
     Gradients,
     /// Tokens per second, FLOP/s and memory.
     Speed,
@@ -80,7 +81,10 @@ pub fn run(section: Section, device: &Device, seed: u64, budget: Duration) -> Re
     match section {
         Section::Kernels => kernels(&mut report, device, seed, deadline),
         Section::Attention => attention::check(&mut report, device, seed, deadline),
-        Section::Gradients => gradients::check(&mut report, device, seed, deadline),
+        Section::Gradients => {
+            gradients::check(&mut report, device, seed, deadline);
+            optimizer::check(&mut report, device, seed, deadline);
+        }
         Section::Speed => speed::measure(&mut report, device, deadline),
     }
     report.secs = begin.elapsed().as_secs_f64();

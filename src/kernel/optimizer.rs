@@ -11,7 +11,7 @@ pub fn norm_parts(n: usize) -> usize {
 /// The numbers of one AdamW step.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamW {
-    /// Factor of the gradient: clipping, and 1 / accumulated sequences.
+    /// Factor of the gradient: what clipping leaves of it.
     pub gradient_scale: f32,
     /// Learning rate.
     pub lr: f32,
@@ -24,12 +24,12 @@ pub struct AdamW {
     /// Decoupled weight decay.
     pub weight_decay: f32,
     /// Steps done, this one included.
-    pub step: u32,
+    pub step: u64,
 }
 
 impl AdamW {
     fn append(self, call: Call) -> Call {
-        let correction = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(self.step))) as f32;
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf(self.step as f64)) as f32;
         call.float(self.gradient_scale)
             .float(self.lr)
             .float(self.beta1)
@@ -41,7 +41,8 @@ impl AdamW {
     }
 }
 
-/// One step with `master`, `gradient`, `m`, `v`: `[n]` f32; `copy: [n]` gets the new parameters in the element type.
+/// One step with `master`, `gradient`, `m`, `v`: `[n]` f32; `copy: [n]` gets the new parameters in the element type
+/// and may be the same memory as `master`, if that is f32.
 pub fn adamw(element: Element, n: usize, step: AdamW, [master, copy, gradient, m, v]: [Address; 5]) -> Call {
     let call = Call::new(Program::Elements(element), "adamw", [blocks(n), 1])
         .address(master)
@@ -53,11 +54,16 @@ pub fn adamw(element: Element, n: usize, step: AdamW, [master, copy, gradient, m
     step.append(call)
 }
 
-/// One step with `parameters`, `m`, `v`: `[n]` bf16 and `gradient: [n]` f32, rounded stochastically by `seed`, which must
-/// differ from step to step and from parameter to parameter.
-pub fn adamw_bf16(n: usize, step: AdamW, seed: u64, [parameters, gradient, m, v]: [Address; 4]) -> Call {
-    let program = Program::Elements(Element::Bf16);
-    let call = Call::new(program, "adamw_bf16", [blocks(n), 1])
+/// One step with `parameters: [n]` of the element type, `m`, `v`: `[n]` bf16 and `gradient: [n]` f32. What is bf16 is rounded
+/// stochastically by `seed`, which must differ from step to step and from parameter to parameter.
+pub fn adamw_bf16(
+    element: Element,
+    n: usize,
+    step: AdamW,
+    seed: u64,
+    [parameters, gradient, m, v]: [Address; 4],
+) -> Call {
+    let call = Call::new(Program::Elements(element), "adamw_bf16", [blocks(n), 1])
         .address(parameters)
         .address(gradient)
         .address(m)

@@ -1,10 +1,18 @@
-//! Launches of RoPE and SwiGLU.
+//! Launches of RoPE, SwiGLU and sums.
 
 use super::call::{Address, Call, Element, Program};
 
 /// Blocks of a kernel whose threads walk over `n` elements.
 pub(super) fn blocks(n: usize) -> usize {
     n.div_ceil(256).clamp(1, 16 * 1024)
+}
+
+/// `sum += x` over `n` elements; `sum` is f32.
+pub fn accumulate(element: Element, n: usize, sum: Address, x: Address) -> Call {
+    Call::new(Program::Elements(element), "accumulate", [blocks(n), 1])
+        .address(sum)
+        .address(x)
+        .long(n as u64)
 }
 
 /// `y = x` turned by its angles, or back. `x`, `y`: `[n, heads, dim]`; `cosine`, `sine`: `[n, dim / 2]` f32.

@@ -51,7 +51,7 @@ impl Gradients {
         slots.filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
-    /// Sets all of them to zero; on the CPU without allocating.
+    /// Sets all of them to zero, in place.
     ///
     /// # Errors
     /// The device fails.
@@ -62,7 +62,7 @@ impl Gradients {
                     sum.par_chunks_mut(BLOCK).for_each(|sum| sum.fill(0.0))
                 })?;
             } else {
-                *slot = slot.zeros_like()?;
+                slot.zero_set()?;
             }
         }
         Ok(())
@@ -82,6 +82,10 @@ impl Gradients {
                 gradient.shape(),
                 slot.shape()
             )));
+        }
+        #[cfg(feature = "cuda")]
+        if let Some(element) = cuda::element(gradient).filter(|_| slot.dtype() == DType::F32) {
+            return cuda::ops::accumulate(element, slot, gradient);
         }
         if !is_cpu_f32(slot) {
             *slot = (&*slot + gradient.to_dtype(slot.dtype())?)?;

@@ -59,7 +59,7 @@ impl Model {
     }
 
     /// Parameters in a fixed order: embedding, blocks, final norm, head, adapters. An optimizer
-    /// changes them in place ([`super::update_floats`] on the CPU), which the model sees, or by [`Model::set_param`].
+    /// changes them in place ([`super::update_floats`] on the CPU, a kernel on a GPU), which the model sees, or by [`Model::set_param`].
     pub fn params(&self) -> &[Param] {
         &self.params
     }

@@ -1,6 +1,5 @@
 //! Low-rank adapters in files, as the PEFT library names and describes them.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use serde_json::json;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::model::{LoraOptions, Model};
-use crate::train::checkpoint::{NamedTensor, TensorFile, write_tensors};
+use crate::train::checkpoint::{Content, NamedTensor, TensorFile, write_tensors};
 
 /// Name of the file with the adapters' numbers.
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -40,7 +39,7 @@ pub fn save(model: &Model, options: &LoraOptions, base: Option<&Path>, directory
         name: name.clone(),
         dtype: DType::F32,
         shape,
-        bytes: Cow::Borrowed(bytemuck::cast_slice(numbers)),
+        content: Content::Bytes(bytemuck::cast_slice(numbers)),
     });
     write_tensors(&directory.join(WEIGHTS), tensors)?;
     let config = json!({

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::numbers::bytes;
 use crate::sequence::attention_pairs;
-use crate::train::optimizer::state_bytes;
-use crate::train::recipe::{Lora, StateDtype, Target, TrainRecipe};
+use crate::train::optimizer::{master_bytes, moment_bytes};
+use crate::train::recipe::{Lora, Target, TrainRecipe};
 
 /// Rows of a dataset that are looked at for the mean cost of a sequence.
 const SAMPLED_ROWS: u64 = 1024;
@@ -118,9 +118,14 @@ impl Forecast {
             let parts: Vec<String> = parts
                 .map(|part| format!("{} {}", part.name, bytes(part.bytes)))
                 .collect();
+            let elsewhere = if on_host {
+                ""
+            } else {
+                " or in host memory (`optimizer.offload: true`)"
+            };
             return Err(Error::usage(format!(
                 "the run needs {} of {place} memory, {} are available: {}\nhint: train adapters (`lora`), \
-                 keep the optimizer's state in 16 bits (`optimizer.state: bf16`), or use shorter sequences",
+                 keep the optimizer's state in 16 bits (`optimizer.state: bf16`){elsewhere}, or use shorter sequences",
                 bytes(needed),
                 bytes(available),
                 parts.join(", "),
@@ -206,19 +211,15 @@ fn memory(
     (n_params, n_trained): (u64, u64),
     n_tokens: u64,
 ) -> Vec<Part> {
-    let rounded = format.on_gpu || format.bytes != 4;
-    let state = state_bytes(recipe.optimizer.state, rounded);
-    let masters = if rounded && recipe.optimizer.state == StateDtype::F32 {
-        4
-    } else {
-        0
-    };
+    let moments = moment_bytes(recipe.optimizer.state);
+    let masters = master_bytes(recipe.optimizer.state, format.bytes);
     let (d, ff) = (config.d_model as u64, config.d_ff as u64);
     let (q, kv) = (
         (config.n_heads * config.head_dim) as u64,
         (config.n_kv_heads * config.head_dim) as u64,
     );
     let on_host = !format.on_gpu;
+    let state_on_host = on_host || recipe.optimizer.offload;
     let part = |name, bytes, on_host| Part { name, bytes, on_host };
     // Attention: inputs, outputs and gradients of q, k, v, some of them also head by head. Feed-forward: what
     // attention left, and a chunk of rows of the wide part.
@@ -229,9 +230,9 @@ fn memory(
     let inputs = (config.n_layers as u64 + 1) * n_tokens * d;
     vec![
         part("weights", n_params * format.bytes, on_host),
-        part("32-bit copy of the weights", n_trained * masters, true),
+        part("32-bit copy of the weights", n_trained * masters, state_on_host),
         part("gradients", n_trained * 4, on_host),
-        part("optimizer state", n_trained * (state - masters), true),
+        part("optimizer state", n_trained * moments, state_on_host),
         part("block inputs", inputs * format.bytes, on_host),
         part(
             "one block's working set",
@@ -252,3 +253,48 @@ const FEED_FORWARD_CHUNK: u64 = 1 << 27;
 const CPU_LOGITS: u64 = 1 << 24;
 /// Logits that exist at once on a GPU.
 const GPU_LOGITS: u64 = 1 << 29;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::train::recipe;
+
+    /// Where weights, their 32-bit copy, gradients and the optimizer's state are, in bytes: host, then device.
+    fn places(optimizer: &str, format: Format) -> [[u64; 4]; 2] {
+        let text = format!(
+            "version: 1\nmodel: {{size: tiny}}\ndata: {{dataset: a}}\nsteps: 1\n\
+             optimizer: {{lr: 0.001, {optimizer}}}\n"
+        );
+        let recipe = recipe::parse(&text, Path::new("run.yaml"), false).unwrap().recipe;
+        let config = Config::named("tiny", 96, 1, 0).unwrap();
+        let parts = memory(&recipe, &config, format, (1000, 1000), 64);
+        [true, false].map(|on_host| {
+            [0, 1, 2, 3].map(|place| {
+                let part: &Part = &parts[place];
+                if part.on_host == on_host { part.bytes } else { 0 }
+            })
+        })
+    }
+
+    #[test]
+    fn the_state_is_where_the_weights_are_unless_it_is_moved_to_the_host() {
+        let gpu = |bytes| Format { bytes, on_gpu: true };
+        let cpu = Format {
+            bytes: 4,
+            on_gpu: false,
+        };
+        let none = [0; 4];
+        assert_eq!(places("state: f32", gpu(2)), [none, [2000, 4000, 4000, 8000]]);
+        assert_eq!(places("state: bf16", gpu(2)), [none, [2000, 0, 4000, 4000]]);
+        assert_eq!(places("state: f32", gpu(4)), [none, [4000, 0, 4000, 8000]]);
+        assert_eq!(
+            places("offload: true", gpu(2)),
+            [[0, 4000, 0, 8000], [2000, 0, 4000, 0]]
+        );
+        for optimizer in ["offload: true", "offload: false"] {
+            assert_eq!(places(optimizer, cpu), [[4000, 0, 4000, 8000], none]);
+        }
+    }
+}

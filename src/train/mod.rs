@@ -30,11 +30,12 @@ mod source;
 mod trainer;
 
 pub use self::batch::{Address, Batch, Sample};
-pub use self::checkpoint::{Checkpoint, SavedFile, TrainerState};
+pub use self::checkpoint::{Checkpoint, Content, NamedTensor, SavedFile, TrainerState};
 pub use self::forecast::{Flops, Forecast, Part};
 pub use self::machine::{available_bytes, resident_bytes};
 pub use self::metrics::{EvalFigures, METRICS, StepFigures};
 pub use self::monitor::{Monitor, Phase, Status};
+pub use self::optimizer::Optimizer;
 pub use self::pass::{Loss, forward, forward_backward};
 pub use self::prepared::Prepared;
 pub use self::run::{Options, Outcome, train};

@@ -135,13 +135,11 @@ impl<'a> Prepared<'a> {
             let path = found.directory.join(OPTIMIZER);
             let file = TensorFile::open(&path)?;
             let tensors = file.tensors(&path)?;
-            optimizer.restore(|name| tensors.get(name)).map_err(|name| {
-                Error::damaged(
-                    "optimizer state",
-                    &path,
-                    format!("`{name}` is missing or has another size"),
-                )
-            })?;
+            let unfit = |name: &str| {
+                let message = format!("`{name}` is missing or has another size");
+                Error::damaged("optimizer state", &path, message)
+            };
+            optimizer.restore(|name| tensors.get(name), unfit)?;
         }
         Ok((model, optimizer))
     }

@@ -7,7 +7,7 @@ use candle_core::Device;
 use serde::Serialize;
 
 use super::batch::Batch;
-use super::checkpoint::{self, Checkpoint, Identity, NamedTensor, TrainerState};
+use super::checkpoint::{self, Checkpoint, Identity, TrainerState};
 use super::identity::{belongs_to, same_run};
 use super::metrics::{EvalFigures, MetricsFiles};
 use super::monitor::{Monitor, Phase};
@@ -222,13 +222,7 @@ impl Run<'_> {
         let state = TrainerState::at(step, progress, &self.identity);
         let saved = checkpoint::save(&self.options.out, state, |directory| {
             self.save_model(trainer, step, directory)?;
-            let parts = trainer.optimizer.saved().map(|part| NamedTensor {
-                name: part.name,
-                dtype: part.dtype,
-                shape: part.shape,
-                bytes: part.bytes,
-            });
-            checkpoint::write_tensors(&directory.join(OPTIMIZER), parts)?;
+            checkpoint::write_tensors(&directory.join(OPTIMIZER), trainer.optimizer.saved())?;
             let tokenizer = self
                 .prepared
                 .dataset_path

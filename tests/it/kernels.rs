@@ -28,7 +28,7 @@ const fn fault(kind: &'static str, what: &'static str, find: &'static str, repla
 }
 
 /// The first place of `find` is replaced.
-const FAULTS: [Fault; 27] = [
+const FAULTS: [Fault; 29] = [
     fault(
         "flash_64",
         "forward: K is not waited for",
@@ -180,6 +180,12 @@ const FAULTS: [Fault; 27] = [
         "int slot = own.begin + 1; slot < own.end",
     ),
     fault(
+        "elements_bf16",
+        "accumulate: the sum before is lost",
+        "sum[i] += value_of(x[i])",
+        "sum[i] = value_of(x[i])",
+    ),
+    fault(
         "optimizer",
         "adamw: weight decay in the gradient",
         "p - a.lr * (update + a.weight_decay * p)",
@@ -190,6 +196,12 @@ const FAULTS: [Fault; 27] = [
         "adamw bf16: rounded towards zero",
         "(bits + (noise16 & 0xffffu)) >> 16",
         "bits >> 16",
+    ),
+    fault(
+        "optimizer",
+        "adamw bf16: weights in 32 bits are rounded",
+        "INLINE element kept(float x, u32) { return x; }",
+        "INLINE element kept(float x, u32 noise) { return float_of((u32)stochastic(x, noise) << 16); }",
     ),
 ];
 

@@ -403,6 +403,7 @@ fn what_cannot_fit_is_refused_with_its_parts() {
         error.contains("of host memory") && error.contains("optimizer state"),
         "{error}"
     );
+    assert!(!error.contains("offload"), "{error}");
     forecast.must_fit(Some(1 << 40), None).unwrap();
     forecast.must_fit(None, None).unwrap();
 }

@@ -20,9 +20,11 @@ pub(super) fn all(bench: &mut Bench) -> Result<()> {
     for n in [1, 255, 257, 70_000] {
         with_master(bench, Element::Bf16, n)?;
         with_master(bench, Element::F32, n)?;
+        in_place(bench, n)?;
         squared_norm(bench, n)?;
     }
-    stochastic(bench)
+    stochastic(bench, Element::Bf16)?;
+    stochastic(bench, Element::F32)
 }
 
 /// The parameters, gradient and moments of a step, and what they become.
@@ -31,8 +33,8 @@ struct Case {
     expected: [Vec<f64>; 3],
 }
 
-fn case(bench: &mut Bench, state: Element, n: usize) -> Result<Case> {
-    let (p, p_values) = bench.random(state, n)?;
+fn case(bench: &mut Bench, parameters: Element, state: Element, n: usize) -> Result<Case> {
+    let (p, p_values) = bench.random(parameters, n)?;
     let (g, g_values) = bench.random(Element::F32, n)?;
     let (m, m_values) = bench.random(state, n)?;
     let squares: Vec<f64> = (0..n).map(|_| bench.normal().powi(2)).collect();
@@ -62,7 +64,7 @@ fn with_master(bench: &mut Bench, element: Element, n: usize) -> Result<()> {
     let Case {
         addresses: [p, g, m, v],
         expected: [new_p, new_m, new_v],
-    } = case(bench, Element::F32, n)?;
+    } = case(bench, Element::F32, Element::F32, n)?;
     let copy = bench.poisoned(element, n)?;
     bench.run(&optimizer::adamw(element, n, STEP, [p, copy, g, m, v]))?;
     let label = |what: &str| format!("adamw {what}, {element:?}, {n}");
@@ -72,20 +74,34 @@ fn with_master(bench: &mut Bench, element: Element, n: usize) -> Result<()> {
     bench.compare(label("v"), Element::F32, v, &new_v, F32_LIMIT)
 }
 
-/// Each number is one of its two neighbours in bf16, and the roundings cancel out on average.
-fn stochastic(bench: &mut Bench) -> Result<()> {
+/// Parameters in f32 are their own master.
+fn in_place(bench: &mut Bench, n: usize) -> Result<()> {
+    let Case {
+        addresses: [p, g, m, v],
+        expected: [new_p, ..],
+    } = case(bench, Element::F32, Element::F32, n)?;
+    bench.run(&optimizer::adamw(Element::F32, n, STEP, [p, p, g, m, v]))?;
+    let label = format!("adamw in place, {n}");
+    bench.compare(label, Element::F32, p, &new_p, F32_LIMIT)
+}
+
+/// Each bf16 number is one of its two neighbours, and the roundings cancel out on average; f32 parameters are exact.
+fn stochastic(bench: &mut Bench, parameters: Element) -> Result<()> {
     let n = 10_000;
-    let Case { addresses, expected } = case(bench, Element::Bf16, n)?;
-    bench.run(&optimizer::adamw_bf16(n, STEP, 42, addresses))?;
-    let outputs = [addresses[0], addresses[2], addresses[3]];
-    for ((out, expected), what) in outputs.into_iter().zip(&expected).zip(["parameters", "m", "v"]) {
-        bench.compare(
-            format!("adamw bf16 {what}, {n}"),
-            Element::Bf16,
-            out,
-            expected,
-            1e-2,
-        )?;
+    let Case { addresses, expected } = case(bench, parameters, Element::Bf16, n)?;
+    bench.run(&optimizer::adamw_bf16(parameters, n, STEP, 42, addresses))?;
+    let outputs = [
+        ("parameters", parameters, addresses[0]),
+        ("m", Element::Bf16, addresses[2]),
+        ("v", Element::Bf16, addresses[3]),
+    ];
+    for ((what, element, out), expected) in outputs.into_iter().zip(&expected) {
+        let what = format!("{what}, parameters {parameters:?}");
+        let label = format!("adamw bf16 {what}, {n}");
+        bench.compare(label, element, out, expected, element.limit())?;
+        if element == Element::F32 {
+            continue;
+        }
         let out = bench.read(Element::Bf16, out, n)?;
         // In units of the distance of the two neighbours: uniform if rounding were biased down, mean 0 if it is fair.
         let distance = |x: f64| f64::exp2(x.abs().log2().floor() - 7.0);

@@ -1,4 +1,4 @@
-//! RoPE and SwiGLU.
+//! RoPE, SwiGLU and sums.
 
 use super::bench::Bench;
 use crate::error::Result;
@@ -10,8 +10,19 @@ pub(super) fn all(bench: &mut Bench, element: Element) -> Result<()> {
     }
     for n in [1, 255, 257, 5000] {
         swiglu(bench, element, n)?;
+        accumulate(bench, element, n)?;
     }
     Ok(())
+}
+
+fn accumulate(bench: &mut Bench, element: Element, n: usize) -> Result<()> {
+    let (sum, sums) = bench.random(Element::F32, n)?;
+    let (x, xs) = bench.random(element, n)?;
+    bench.run(&pointwise::accumulate(element, n, sum, x))?;
+    let expected: Vec<f64> = sums.iter().zip(&xs).map(|(sum, x)| sum + x).collect();
+    let label = format!("accumulate, {element:?}, {n}");
+    // Only the sum is rounded, whatever the type of x: the limit is that of f32.
+    bench.compare(label, Element::F32, sum, &expected, Element::F32.limit())
 }
 
 fn rope(bench: &mut Bench, element: Element, [n, heads, dim]: [usize; 3]) -> Result<()> {

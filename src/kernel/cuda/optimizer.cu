@@ -43,17 +43,24 @@ INLINE u16 stochastic(float x, u32 noise16) {
     return (u16)((bits + (noise16 & 0xffffu)) >> 16);
 }
 
-// Parameters and both moments in bf16, rounded stochastically, no master (arXiv 2502.20566). The noise is a function
-// of seed and place alone: the same step gives the same bits. `seed` differs from step to step.
-KERNEL(256, 1) adamw_bf16(u16* parameters, const float* gradient, u16* m, u16* v, i64 n, u64 seed,
+// A parameter as it is kept: rounded at random to 16 bits, exact in 32.
+#if ELEMENT_BF16
+INLINE element kept(float x, u32 noise16) { return stochastic(x, noise16); }
+#else
+INLINE element kept(float x, u32) { return x; }
+#endif
+
+// Both moments in bf16, rounded stochastically like parameters in bf16, no master (arXiv 2502.20566). The noise is a
+// function of seed and place alone: the same step gives the same bits. `seed` differs from step to step.
+KERNEL(256, 1) adamw_bf16(element* parameters, const float* gradient, u16* m, u16* v, i64 n, u64 seed,
                         float gradient_scale, float lr, float beta1, float beta2, float eps, float weight_decay,
                         float correction1, float correction2) {
     AdamW a = {gradient_scale, lr, beta1, beta2, eps, weight_decay, correction1, correction2};
     for (i64 i = (i64)BLOCK_X * BLOCK + THREAD; i < n; i += (i64)BLOCKS_X * BLOCK) {
         float first = float_of((u32)m[i] << 16), second = float_of((u32)v[i] << 16);
-        float p = adamw_step(float_of((u32)parameters[i] << 16), gradient[i], first, second, a);
+        float p = adamw_step(value_of(parameters[i]), gradient[i], first, second, a);
         u32 a0 = noise(seed, 2 * i), a1 = noise(seed, 2 * i + 1);
-        parameters[i] = stochastic(p, a0);
+        parameters[i] = kept(p, a0);
         m[i] = stochastic(first, a0 >> 16);
         v[i] = stochastic(second, a1);
     }

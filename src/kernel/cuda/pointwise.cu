@@ -1,4 +1,9 @@
-// RoPE and SwiGLU: nothing but loads, a few products, stores.
+// RoPE, SwiGLU and sums: nothing but loads, a few products, stores.
+
+// sum += x, elementwise over n.
+KERNEL(256, 1) accumulate(float* sum, const element* x, i64 n) {
+    for (i64 i = (i64)BLOCK_X * BLOCK + THREAD; i < n; i += (i64)BLOCKS_X * BLOCK) sum[i] += value_of(x[i]);
+}
 
 // y = x turned by the angles of its position (RoFormer, arXiv 2104.09864), pairs (i, i + dim / 2).
 // x, y: [n, heads, dim]; cosine, sine: [n, dim / 2] f32. direction -1 is the transpose, the backward pass.

@@ -3,6 +3,7 @@
 //! Where there is no kernel for a device, dtype or shape, nothing here is called, and the composition of candle's
 //! operations does the work. Everything runs on the device's one stream, in the order of the calls; nothing waits.
 
+mod adamw;
 pub(super) mod attention;
 mod card;
 mod launch;
@@ -14,11 +15,12 @@ use candle_core::{CudaDevice, DType, Device, Tensor};
 use crate::error::{Error, Result};
 use crate::kernel::Element;
 
+pub use adamw::{adamw, adamw_bf16};
 pub use card::{Card, Facts};
 pub use launch::settle;
 
 /// The element type of a tensor that the kernels can work on: f32 or bf16 on a GPU.
-pub(super) fn element(tensor: &Tensor) -> Option<Element> {
+pub fn element(tensor: &Tensor) -> Option<Element> {
     match (tensor.device(), tensor.dtype()) {
         (Device::Cuda(_), DType::BF16) => Some(Element::Bf16),
         (Device::Cuda(_), DType::F32) => Some(Element::F32),

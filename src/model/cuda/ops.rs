@@ -165,6 +165,13 @@ pub(in crate::model) fn add_rows(element: Element, table: &Tensor, ids: &[u32], 
     Ok(())
 }
 
+/// Adds `x` to `sum`, f32, of the same shape, in place.
+pub(in crate::model) fn accumulate(element: Element, sum: &Tensor, x: &Tensor) -> Result<()> {
+    let x = x.contiguous()?;
+    let call = pointwise::accumulate(element, x.elem_count(), address(sum)?, address(&x)?);
+    run(gpu(sum)?, &call)
+}
+
 /// Sum of squares of a contiguous f32 tensor, in f64 and in a fixed order.
 pub(in crate::model) fn squared_norm(x: &Tensor) -> Result<f64> {
     let n = x.elem_count();

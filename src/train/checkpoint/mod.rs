@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use self::state::{Identity, SavedFile, TRAINER_STATE, TrainerState};
-pub use self::tensors::{NamedTensor, TensorFile, write as write_tensors};
+pub use self::tensors::{Content, NamedTensor, TensorFile, write as write_tensors};
 use crate::disk::{self, ReadFile, TEMPORARY};
 use crate::error::{Error, Result};
 

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::Path;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
 use safetensors::SafeTensors;
 use serde_json::{Map, json};
 
@@ -25,21 +27,54 @@ pub struct NamedTensor<'a> {
     pub dtype: DType,
     /// Its shape.
     pub shape: &'a [usize],
-    /// Little-endian numbers.
-    pub bytes: Cow<'a, [u8]>,
+    /// Its numbers, as many as the shape says.
+    pub content: Content<'a>,
 }
 
-/// Writes tensors in their order.
+/// Numbers to write, where they are.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// In host memory, little-endian.
+    Bytes(&'a [u8]),
+    /// A tensor on any device, of the dtype that is written.
+    Tensor(&'a Tensor),
+}
+
+impl NamedTensor<'_> {
+    /// The numbers, little-endian; those of a device are copied from it.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        Ok(match self.content {
+            Content::Bytes(bytes) => Cow::Borrowed(bytes),
+            Content::Tensor(tensor) if self.dtype == DType::BF16 => {
+                let numbers = tensor.flatten_all()?.to_vec1::<bf16>()?;
+                Cow::Owned(bytemuck::cast_slice(numbers.reinterpret_cast()).to_vec())
+            }
+            Content::Tensor(tensor) => {
+                let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
+                Cow::Owned(bytemuck::cast_slice(&numbers).to_vec())
+            }
+        })
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size_in_bytes()
+    }
+}
+
+/// Writes tensors in their order; of those on a device, one at a time is in host memory.
 ///
 /// # Errors
-/// The operating system refuses.
+/// The operating system refuses, or the device fails.
 pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = NamedTensor<'a>>) -> Result<()> {
     let tensors: Vec<NamedTensor<'_>> = tensors.collect();
     let mut header = Map::new();
     header.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut at = 0;
     for tensor in &tensors {
-        let end = at + tensor.bytes.len();
+        let end = at + tensor.n_bytes();
         let dtype = if tensor.dtype == DType::BF16 {
             "BF16"
         } else {
@@ -58,7 +93,9 @@ pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = NamedTensor<'a>>) ->
     let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(Error::io("write", path));
     put(&(header.len() as u64).to_le_bytes())?;
     put(&header)?;
-    tensors.iter().try_for_each(|tensor| put(&tensor.bytes))?;
+    for tensor in &tensors {
+        put(&tensor.bytes()?)?;
+    }
     file.commit()
 }
 

@@ -1,6 +1,4 @@
-use std::borrow::Cow;
-
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
 
 use super::*;
 use crate::dataset::Progress;
@@ -132,17 +130,33 @@ fn tensors_are_read_back_as_written_and_a_damaged_file_is_an_error() {
         name: name.into(),
         dtype,
         shape,
-        bytes: Cow::Borrowed(&numbers[..]),
+        content: Content::Bytes(&numbers),
     };
+    let on_device =
+        |dtype, shape: &[usize]| Tensor::from_raw_buffer(&numbers, dtype, shape, &Device::Cpu).unwrap();
     let tensors = [
         tensor("a", DType::F32, &[2, 3][..]),
         tensor("b", DType::BF16, &[12][..]),
+        NamedTensor {
+            name: "d".into(),
+            dtype: DType::F32,
+            shape: &[3, 2],
+            content: Content::Tensor(&on_device(DType::F32, &[3, 2])),
+        },
+        NamedTensor {
+            name: "e".into(),
+            dtype: DType::BF16,
+            shape: &[12],
+            content: Content::Tensor(&on_device(DType::BF16, &[12])),
+        },
     ];
     write_tensors(&path, tensors.into_iter()).unwrap();
     let file = TensorFile::open(&path).unwrap();
     let read = file.tensors(&path).unwrap();
     assert_eq!(read.get("a"), Some((DType::F32, &numbers[..])));
     assert_eq!(read.get("b"), Some((DType::BF16, &numbers[..])));
+    assert_eq!(read.get("d"), read.get("a"));
+    assert_eq!(read.get("e"), read.get("b"));
     assert_eq!(read.get("c"), None);
     let bytes = fs::read(&path).unwrap();
     for cut in [0, 4, 20, bytes.len() - 1] {

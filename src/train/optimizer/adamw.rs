@@ -3,29 +3,18 @@
 use rayon::prelude::*;
 
 use super::rounding::Stored;
+use crate::kernel::optimizer::AdamW;
 use crate::pack::seed::mix;
 
 /// Elements that one task updates.
 const CHUNK: usize = 1 << 14;
 
-/// The numbers of one update of one parameter.
+/// One update of one parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Update {
-    /// Learning rate.
-    pub lr: f32,
-    /// Decay of the mean of gradients.
-    pub beta1: f32,
-    /// Decay of the mean of squared gradients.
-    pub beta2: f32,
-    /// Added to the root of the mean of squared gradients.
-    pub eps: f32,
-    /// Decoupled weight decay.
-    pub weight_decay: f32,
-    /// Number of this update, from 1.
-    pub count: u64,
-    /// Factor on the gradients: what clipping leaves of them.
-    pub scale: f32,
-    /// Seed of the rounding of 16-bit numbers.
+    /// Its numbers.
+    pub numbers: AdamW,
+    /// Seed of the rounding of 16-bit numbers, another one for every update and parameter.
     pub seed: u64,
 }
 
@@ -37,11 +26,19 @@ impl Update {
     ///
     /// Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
     pub fn apply<W: Stored, S: Stored>(&self, w: &mut [W], m: &mut [S], v: &mut [S], g: &[f32]) {
-        let count = self.count as f64;
-        let correction1 = 1.0 - f64::from(self.beta1).powf(count);
-        let correction2 = (1.0 - f64::from(self.beta2).powf(count)).sqrt();
-        let step = (f64::from(self.lr) / correction1) as f32;
-        let keep = (1.0 - f64::from(self.lr) * f64::from(self.weight_decay)) as f32;
+        let AdamW {
+            gradient_scale,
+            lr,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            step: count,
+        } = self.numbers;
+        let correction1 = 1.0 - f64::from(beta1).powf(count as f64);
+        let correction2 = (1.0 - f64::from(beta2).powf(count as f64)).sqrt();
+        let step = (f64::from(lr) / correction1) as f32;
+        let keep = (1.0 - f64::from(lr) * f64::from(weight_decay)) as f32;
         let correction2 = correction2 as f32;
         let chunks = w.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK));
         let chunks = chunks.zip(v.par_chunks_mut(CHUNK)).zip(g.par_chunks(CHUNK));
@@ -50,10 +47,10 @@ impl Update {
             let elements = w.iter_mut().zip(m).zip(v).zip(g);
             for (index, (((w, m), v), g)) in (first..).zip(elements) {
                 let random = mix(self.seed ^ index);
-                let g = g * self.scale;
-                let mean = m.read() + (1.0 - self.beta1) * (g - m.read());
-                let square = v.read() * self.beta2 + (1.0 - self.beta2) * g * g;
-                let denominator = square.sqrt() / correction2 + self.eps;
+                let g = g * gradient_scale;
+                let mean = m.read() + (1.0 - beta1) * (g - m.read());
+                let square = v.read() * beta2 + (1.0 - beta2) * g * g;
+                let denominator = square.sqrt() / correction2 + eps;
                 let value = w.read() * keep - step * (mean / denominator);
                 *m = S::write(mean, random);
                 *v = S::write(square, random >> 16);
@@ -70,16 +67,16 @@ mod tests {
     use super::*;
 
     fn update(count: u64) -> Update {
-        Update {
+        let numbers = AdamW {
+            gradient_scale: 1.0,
             lr: 0.01,
             beta1: 0.9,
             beta2: 0.95,
             eps: 1e-8,
             weight_decay: 0.1,
-            count,
-            scale: 1.0,
-            seed: 5,
-        }
+            step: count,
+        };
+        Update { numbers, seed: 5 }
     }
 
     fn numbers(n: usize, seed: u64) -> Vec<f32> {
@@ -88,13 +85,13 @@ mod tests {
     }
 
     /// The textbook form in f64, element by element.
-    fn textbook(w: &mut [f64], m: &mut [f64], v: &mut [f64], g: &[f64], u: &Update) {
+    fn textbook(w: &mut [f64], m: &mut [f64], v: &mut [f64], g: &[f64], u: &AdamW) {
         let (b1, b2) = (f64::from(u.beta1), f64::from(u.beta2));
         for i in 0..w.len() {
             m[i] = b1 * m[i] + (1.0 - b1) * g[i];
             v[i] = b2 * v[i] + (1.0 - b2) * g[i] * g[i];
-            let mean = m[i] / (1.0 - b1.powf(u.count as f64));
-            let square = v[i] / (1.0 - b2.powf(u.count as f64));
+            let mean = m[i] / (1.0 - b1.powf(u.step as f64));
+            let square = v[i] / (1.0 - b2.powf(u.step as f64));
             let step = mean / (square.sqrt() + f64::from(u.eps)) + f64::from(u.weight_decay) * w[i];
             w[i] -= f64::from(u.lr) * step;
         }
@@ -110,7 +107,7 @@ mod tests {
         for count in 1..=5 {
             let g = numbers(n, 10 + count);
             update(count).apply(&mut w, &mut m, &mut v, &g);
-            textbook(&mut w64, &mut m64, &mut v64, &double(&g), &update(count));
+            textbook(&mut w64, &mut m64, &mut v64, &double(&g), &update(count).numbers);
         }
         let worst = w.iter().zip(&w64).map(|(a, b)| (f64::from(*a) - b).abs());
         assert!(worst.clone().fold(0.0, f64::max) < 1e-6);
@@ -121,9 +118,12 @@ mod tests {
         // Updates of 1e-4 on weights near 1, whose neighbours in bf16 are 4e-3 and 8e-3 away.
         let n = 4096;
         let small = |count| Update {
-            lr: 1e-4,
-            weight_decay: 0.0,
-            ..update(count)
+            numbers: AdamW {
+                lr: 1e-4,
+                weight_decay: 0.0,
+                ..update(count).numbers
+            },
+            seed: count,
         };
         let mut exact = (vec![1f32; n], vec![0f32; n], vec![0f32; n]);
         let one = bf16::from_f32(1.0);
@@ -131,11 +131,7 @@ mod tests {
         for count in 1..=100 {
             let g = vec![0.3f32; n];
             small(count).apply(&mut exact.0, &mut exact.1, &mut exact.2, &g);
-            let u = Update {
-                seed: count,
-                ..small(count)
-            };
-            u.apply(&mut rounded.0, &mut rounded.1, &mut rounded.2, &g);
+            small(count).apply(&mut rounded.0, &mut rounded.1, &mut rounded.2, &g);
         }
         let mean = rounded.0.iter().map(|w| f64::from(w.read())).sum::<f64>() / n as f64;
         let expected = f64::from(exact.0[0]);

@@ -59,6 +59,7 @@ impl TrainRecipe {
         let mut json = serde_json::to_value(self).expect("a recipe holds nothing that JSON cannot");
         let elsewhere = ["name", "data", "device", "checkpoint", "eval", "metrics"];
         remove(&mut json, &elsewhere);
+        remove(&mut json["optimizer"], &["offload"]);
         sorted(json)
     }
 

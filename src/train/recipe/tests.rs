@@ -89,6 +89,9 @@ fn the_digest_names_what_changes_the_weights_and_nothing_else() {
     ] {
         assert_eq!(digest(same), first, "{same}");
     }
+    let offloaded = VALID.replace("{lr: 0.001}", "{lr: 0.001, offload: true}");
+    let offloaded = parse(&offloaded, Path::new("run.yaml"), false).unwrap();
+    assert_eq!(offloaded.recipe.digest(), first);
     for other in ["steps: 11\n", "steps: 10\nseed: 1\n", "steps: 10\ndtype: f32\n"] {
         assert_ne!(digest(other), first, "{other}");
     }

@@ -208,6 +208,10 @@ pub struct Optimizer {
     /// Number format of the optimizer's state.
     #[serde(default)]
     pub state: StateDtype,
+    /// Keep the state in host memory, where the weights are in a GPU's: that saves GPU memory, and costs every step
+    /// a transfer of all gradients and weights. A run may go on with the other choice.
+    #[serde(default)]
+    pub offload: bool,
     /// Gradients whose norm over all weights is larger are scaled down to it; 0 = never.
     #[serde(default = "clip_norm")]
     #[schemars(range(min = 0.0, max = 1000000.0))]
