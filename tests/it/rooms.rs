@@ -131,6 +131,9 @@ fn unsafe_code_is_in_the_memory_map_and_where_a_gpu_is_called() {
         files,
         ["ipc/map.rs", "model/cuda/launch.rs", "model/cuda/products.rs"]
     );
+    // The program sets one variable of its environment, before anything else runs.
+    let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/main.rs");
+    assert_eq!(word.find_iter(&fs::read_to_string(main).unwrap()).count(), 1);
 }
 
 #[test]
