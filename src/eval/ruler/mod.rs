@@ -10,7 +10,7 @@
 
 mod answering;
 mod block;
-mod common;
+mod common_words;
 mod essay;
 mod frequent;
 mod groups;
@@ -38,7 +38,7 @@ use super::words;
 use crate::error::Result;
 use answering::Answering;
 use block::Block;
-use common::CommonWords;
+use common_words::CommonWords;
 use essay::Essay;
 use frequent::FrequentWords;
 use needles::Retrieval;
