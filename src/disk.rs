@@ -5,7 +5,7 @@
 //! operation in every error. A lock is the kernel's, so a killed process leaves none behind.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -84,6 +84,37 @@ impl Write for AtomicFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Opens or creates a file that only ever grows, and reads at most `max_bytes` of it; what comes next is
+/// [`keep_whole`].
+///
+/// # Errors
+/// The operating system refuses.
+pub fn open_growing(path: &Path, max_bytes: u64) -> Result<(File, Vec<u8>)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(Error::io("open", path))?;
+    let mut bytes = Vec::new();
+    (&file)
+        .take(max_bytes)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io("read", path))?;
+    Ok((file, bytes))
+}
+
+/// Drops what a killed run left behind the first `n_bytes` of a growing file, and goes to their end.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn keep_whole(mut file: &File, path: &Path, n_bytes: usize) -> Result<()> {
+    file.set_len(n_bytes as u64).map_err(Error::io("shorten", path))?;
+    file.seek(io::SeekFrom::End(0)).map_err(Error::io("read", path))?;
+    Ok(())
 }
 
 /// Writes a small file atomically.

@@ -3,14 +3,15 @@
 //! An append-only file of such lines survives a kill at any byte: a torn or changed line does not
 //! have its checksum, and reading stops there.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// Longest file of records that is read.
@@ -29,21 +30,9 @@ impl Records {
     /// # Errors
     /// The operating system refuses.
     pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>)> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::io("open", path))?;
-        let mut bytes = Vec::new();
-        (&mut file)
-            .take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io("read", path))?;
+        let (file, bytes) = disk::open_growing(path, MAX_BYTES)?;
         let (records, n_bytes) = parse(&bytes);
-        file.set_len(n_bytes as u64).map_err(Error::io("shorten", path))?;
-        file.seek(SeekFrom::End(0)).map_err(Error::io("read", path))?;
+        disk::keep_whole(&file, path, n_bytes)?;
         Ok((
             Self {
                 file,

@@ -1,12 +1,13 @@
 //! Finished work as JSON lines, one line per piece of work.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// Answers to prompts.
@@ -31,21 +32,9 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
     /// # Errors
     /// The operating system refuses, or a whole line is not an entry.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::io("open", path))?;
-        let mut bytes = Vec::new();
-        (&mut file)
-            .take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io("read", path))?;
+        let (file, bytes) = disk::open_growing(path, MAX_BYTES)?;
         let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
-        file.set_len(whole as u64).map_err(Error::io("shorten", path))?;
-        file.seek(SeekFrom::End(0)).map_err(Error::io("read", path))?;
+        disk::keep_whole(&file, path, whole)?;
         let lines = bytes[..whole].split(|&byte| byte == b'\n').zip(1..);
         let entries = lines
             .filter(|(line, _)| !line.is_empty())
